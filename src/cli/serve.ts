@@ -1,0 +1,56 @@
+import { startApp } from '../app.ts'
+import { createLogger } from '../telemetry/logger.ts'
+import { clientLines } from './client-lines.ts'
+import { type CliWorld, type Command, UsageError } from './command.ts'
+
+/** `weir serve` */
+export const serveCommand: Command = {
+  summary: 'serve as a substituter until SIGTERM or SIGINT',
+  help: `Serves the configured upstreams to Nix clients, checks what they vouch for, keeps what was fetched.
+SIGTERM and SIGINT let running transfers finish first; a second one ends at once.`,
+  operands: '',
+  options: {},
+  async run({ world, version, operands, load }) {
+    if (operands.length > 0) throw new UsageError('takes no operands')
+    const { settings, source, warnings } = await load()
+    const log = createLogger(settings.log, { isTTY: world.isTerminal })
+    for (const warning of warnings) log.warn({ event: 'settings.warning', warning })
+    const app = await startApp({ settings, configuration: source, version, log })
+    log.info({
+      event: 'server.listening',
+      url: app.address,
+      version,
+      configuration: source,
+      upstreams: settings.upstreams.map(({ name, url }) => `${name} ${url}`),
+      cache: settings.cache.dir,
+      state: settings.state.dir,
+    })
+    log.info({
+      event: 'client.setup',
+      hint: 'put these lines into /etc/nix/nix.conf of each client, in place of its own, and restart its nix-daemon',
+      'nix.conf': clientLines({
+        address: app.address,
+        publicKey: app.publicKey,
+        mode: settings.signing.mode,
+        upstreams: settings.upstreams,
+      }),
+    })
+    const signal = await nextSignal(world)
+    log.info({ event: 'server.draining', signal, timeoutMs: settings.server.drainTimeoutMs })
+    await Promise.race([app.stop(), nextSignal(world)])
+    log.info({ event: 'server.stopped' })
+    return 0
+  },
+}
+
+const endings = ['SIGTERM', 'SIGINT'] as const
+
+function nextSignal({ signals }: CliWorld): Promise<string> {
+  return new Promise((resolve) => {
+    const heard = (signal: string): void => {
+      for (const ending of endings) signals.off(ending, heard)
+      resolve(signal)
+    }
+    for (const ending of endings) signals.once(ending, heard)
+  })
+}

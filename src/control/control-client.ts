@@ -1,0 +1,30 @@
+import { join } from 'node:path'
+import { Client } from 'undici'
+import type { Status } from './control-server.ts'
+
+/** The control socket's path in a state folder. */
+export function controlSocket(stateDir: string): string {
+  return join(stateDir, 'control.sock')
+}
+
+/** Asks the Weir that runs on a state folder; `null` where none does. */
+export async function askStatus(stateDir: string): Promise<Status | null> {
+  const client = new Client('http://weir', { socketPath: controlSocket(stateDir) })
+  try {
+    const { body } = await client.request({ method: 'GET', path: '/status' })
+    return (await body.json()) as Status
+  } catch (error) {
+    if (isNobodyThere(error)) return null
+    throw error
+  } finally {
+    await client.close()
+  }
+}
+
+function isNobodyThere(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')
+  )
+}

@@ -1,0 +1,150 @@
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { NarKey } from '../nix/nar-key.ts'
+import type { NarBody } from '../substituter/nar-body.ts'
+import type { NarAnswer, Substituter } from '../substituter/substituter.ts'
+import { type ByteRange, parseByteRange, resolveRange } from './byte-range.ts'
+import type { HttpMeter } from './http-meter.ts'
+import { replyNoClaim, replyUnknown } from './no-claim.ts'
+import { replyText } from './reply.ts'
+import { sendBody } from './send-body.ts'
+
+type Deps = { readonly substituter: Substituter; readonly meter: HttpMeter }
+type Found = Extract<NarAnswer, { kind: 'found' }>
+
+/** `GET /nar/<hash>-<NarHash>.nar.zst` */
+export async function answerNar(
+  deps: Deps,
+  request: IncomingMessage,
+  response: ServerResponse,
+  key: NarKey,
+  signal: AbortSignal,
+): Promise<void> {
+  if (request.method === 'HEAD') {
+    await answerHead(deps, response, key)
+    return
+  }
+  const range = parseByteRange(request.headers.range)
+  const isResume = range !== null
+  const answer = await deps.substituter.nar(key, { isResume }, signal)
+  if (answer.kind !== 'found') {
+    replyNoNar(deps, response, answer, isResume)
+    return
+  }
+  await using body = answer.body
+  deps.meter.answered('nar', answer.isStored ? 'hit' : 'miss', answer.upstream ?? '')
+  const ifRange = request.headers['if-range']
+  const applies = range !== null && (ifRange === undefined || ifRange === body.etag)
+  await (applies
+    ? sendPart(response, answer, range, signal)
+    : sendWhole(request, response, body, signal))
+}
+
+async function answerHead(deps: Deps, response: ServerResponse, key: NarKey): Promise<void> {
+  const answer = await deps.substituter.peek(key)
+  if (answer.kind !== 'found') {
+    replyNoClaim(response, answer)
+    return
+  }
+  response.writeHead(200, {
+    ...narHeaders,
+    ...(answer.etag === null ? {} : { etag: answer.etag }),
+    ...(answer.size === null ? {} : { 'content-length': answer.size }),
+  })
+  response.end()
+}
+
+const narHeaders: OutgoingHttpHeaders = {
+  'content-type': 'application/x-nix-nar',
+  'accept-ranges': 'bytes',
+}
+
+async function sendWhole(
+  request: IncomingMessage,
+  response: ServerResponse,
+  body: NarBody,
+  signal: AbortSignal,
+): Promise<void> {
+  // HTTP/1.0 marks the end of a body of unknown length by closing: a broken one could not be told from a whole one.
+  const size = request.httpVersion === '1.0' ? await body.wholeSize(signal) : body.size
+  response.writeHead(200, {
+    ...narHeaders,
+    etag: body.etag,
+    ...(size === null ? {} : { 'content-length': size }),
+  })
+  await sendBody(response, body, { first: 0, last: null }, signal)
+  response.end()
+}
+
+/**
+ * Sends a part. Of a file that still grows, a resume (`bytes=N-`) is answered as soon as there is something to say: with
+ * `Content-Range: bytes N-/*`, which clients take for what it means.
+ */
+async function sendPart(
+  response: ServerResponse,
+  { body }: Found,
+  range: ByteRange,
+  signal: AbortSignal,
+): Promise<void> {
+  const isOpenEnded = range.kind === 'from' && range.last === null
+  if (body.size === null && isOpenEnded && (await hasByteAt(body, range.first, signal))) {
+    const contentRange = `bytes ${range.first}-/*`
+    response.writeHead(206, { ...narHeaders, etag: body.etag, 'content-range': contentRange })
+    await sendBody(response, body, { first: range.first, last: null }, signal)
+    response.end()
+    return
+  }
+  const size = await body.wholeSize(signal)
+  const part = resolveRange(range, size)
+  if (part === null) {
+    replyText(response, 416, `the NAR's file has ${size} bytes`, {
+      'content-range': `bytes */${size}`,
+    })
+    return
+  }
+  response.writeHead(206, {
+    ...narHeaders,
+    etag: body.etag,
+    'content-range': `bytes ${part.first}-${part.last}/${size}`,
+    'content-length': part.last - part.first + 1,
+  })
+  await sendBody(response, body, part, signal)
+  response.end()
+}
+
+async function hasByteAt(body: NarBody, position: number, signal: AbortSignal): Promise<boolean> {
+  return (await body.read(new Uint8Array(1), position, signal)) > 0
+}
+
+function replyNoNar(
+  { meter }: Deps,
+  response: ServerResponse,
+  answer: Exclude<NarAnswer, Found>,
+  isResume: boolean,
+): void {
+  switch (answer.kind) {
+    case 'absent':
+    case 'unknown':
+      if (isResume && answer.kind === 'unknown') {
+        meter.answered('nar', 'error', '')
+        // To a resume any 5xx is final, and tells the client less than this.
+        replyText(response, 404, 'the rest of this NAR cannot be had now')
+        return
+      }
+      meter.answered('nar', replyNoClaim(response, answer), '')
+      return
+    case 'broken':
+      meter.answered('nar', 'error', '')
+      replyText(response, 404, 'the NAR that was begun was wrong: fetch it again from its start')
+      return
+    case 'failed': {
+      meter.answered('nar', answer.failure.kind === 'absent' ? 'absent' : 'error', '')
+      const said = answer.failure.failures.map(({ upstream, message }) => `${upstream}: ${message}`)
+      const why = said.join('; ') || 'the NAR could not be fetched'
+      if (answer.failure.kind === 'absent')
+        replyText(response, 404, `no upstream has this NAR: ${why}`)
+      else if (isResume) replyText(response, 404, `the rest of this NAR cannot be had: ${why}`)
+      else if (answer.failure.kind === 'unknown') replyUnknown(response, why)
+      else replyText(response, 502, `every upstream's NAR was wrong: ${why}`)
+    }
+  }
+}

@@ -1,0 +1,26 @@
+import type { ServerResponse } from 'node:http'
+import type { StorePathHash } from '../nix/store-path.ts'
+import type { Substituter } from '../substituter/substituter.ts'
+import type { HttpMeter } from './http-meter.ts'
+import { replyNoClaim } from './no-claim.ts'
+import { reply } from './reply.ts'
+
+/** `GET /<hash>.narinfo` */
+export async function answerNarinfo(
+  deps: { readonly substituter: Substituter; readonly meter: HttpMeter },
+  response: ServerResponse,
+  hash: StorePathHash,
+): Promise<void> {
+  const answer = await deps.substituter.narinfo(hash)
+  if (answer.kind !== 'found') {
+    deps.meter.answered('narinfo', replyNoClaim(response, answer), '')
+    return
+  }
+  deps.meter.answered('narinfo', answer.isStored ? 'hit' : 'miss', answer.upstream)
+  const headers = {
+    'content-type': 'text/x-nix-narinfo',
+    'x-weir-verdict': 'trusted',
+    'x-weir-upstream': answer.upstream,
+  }
+  reply(response, 200, headers, answer.body)
+}

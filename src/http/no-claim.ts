@@ -1,0 +1,48 @@
+import type { ServerResponse } from 'node:http'
+import type { AnswerSlot } from '../policy/choose.ts'
+import type { NoClaim } from '../substituter/substituter.ts'
+import { replyText } from './reply.ts'
+
+/** Clients back off by themselves; this is for those that ask. */
+const retryAfterSeconds = '5'
+
+/** How a path without a trusted claim is called in headers and metrics. */
+export type NoClaimResult = 'absent' | 'refused' | 'error'
+
+/**
+ * Answers for a path that has no trusted claim: 404 only where it is certain, and then with the refusals in words; 503
+ * where an upstream could not tell, for a client remembers a 404 for an hour.
+ */
+export function replyNoClaim(response: ServerResponse, { kind, slots }: NoClaim): NoClaimResult {
+  const said = slots.flatMap(describe).join('; ')
+  if (kind === 'unknown') {
+    replyUnknown(response, said)
+    return 'error'
+  }
+  const isRefused = slots.some(({ answer }) => answer?.kind === 'refused')
+  const result = isRefused ? 'refused' : 'absent'
+  const text = isRefused ? `refused: ${said}` : 'no upstream has this path'
+  replyText(response, 404, text, { 'x-weir-verdict': result })
+  return result
+}
+
+/** Answers that Weir could not tell. */
+export function replyUnknown(response: ServerResponse, why: string): void {
+  replyText(response, 503, `could not tell: ${why}`, {
+    'retry-after': retryAfterSeconds,
+    'x-weir-verdict': 'unknown',
+  })
+}
+
+function describe({ upstream, answer }: AnswerSlot): string[] {
+  switch (answer?.kind) {
+    case undefined:
+    case 'absent':
+    case 'trusted':
+      return []
+    case 'refused':
+      return [`${upstream}: ${answer.verdict.reason}`]
+    case 'unknown':
+      return [`${upstream}: ${answer.code}, ${answer.reason}`]
+  }
+}

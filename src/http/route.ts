@@ -1,0 +1,47 @@
+import { type NarKey, parseNarFileName } from '../nix/nar-key.ts'
+import { parseBaseName, parseStorePathHash, type StorePathHash } from '../nix/store-path.ts'
+
+/** What a request's path asks for. Only whole, exact paths are known, so that none can lead anywhere else. */
+export type Route =
+  | { readonly kind: 'cache-info' }
+  | { readonly kind: 'narinfo'; readonly hash: StorePathHash }
+  | { readonly kind: 'nar'; readonly key: NarKey }
+  | { readonly kind: 'log'; readonly derivation: string }
+  | { readonly kind: 'public-key' }
+  | { readonly kind: 'healthz' }
+  | { readonly kind: 'readyz' }
+  | { readonly kind: 'metrics' }
+  /** The rest of the cache protocol (realisations, listings, debuginfo), until it can be vouched for; and anything else. */
+  | { readonly kind: 'not-served' }
+
+const fixedRoutes: ReadonlyMap<string, Route> = new Map<string, Route>([
+  ['/nix-cache-info', { kind: 'cache-info' }],
+  ['/public-key', { kind: 'public-key' }],
+  ['/healthz', { kind: 'healthz' }],
+  ['/readyz', { kind: 'readyz' }],
+  ['/metrics', { kind: 'metrics' }],
+])
+
+const narinfoSuffix = '.narinfo'
+const notServed: Route = { kind: 'not-served' }
+
+/** The route of a request target; a query is passed over, and so is a doubled leading slash (`substituters = …/`). */
+export function parseRoute(target: string): Route {
+  const query = target.indexOf('?')
+  const path = (query === -1 ? target : target.slice(0, query)).replace(/^\/{2,}/, '/')
+  if (path.endsWith(narinfoSuffix)) {
+    const hash = parseStorePathHash(path.slice(1, -narinfoSuffix.length))
+    return hash === null ? notServed : { kind: 'narinfo', hash }
+  }
+  if (path.startsWith('/nar/')) {
+    const key = parseNarFileName(path.slice('/nar/'.length))
+    return key === null ? notServed : { kind: 'nar', key }
+  }
+  if (path.startsWith('/log/')) {
+    const derivation = parseBaseName(path.slice('/log/'.length))
+    return derivation?.name.endsWith('.drv') === true
+      ? { kind: 'log', derivation: derivation.baseName }
+      : notServed
+  }
+  return fixedRoutes.get(path) ?? notServed
+}

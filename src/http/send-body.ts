@@ -1,0 +1,49 @@
+import type { ServerResponse } from 'node:http'
+import type { NarBody } from '../substituter/nar-body.ts'
+
+/** Reads and writes of this size, two in turn, come up to sendfile's speed. */
+const bufferBytes = 256 * 1024
+
+/**
+ * Writes a body from `first` up to `last` (included), or to its end, at the client's speed: one buffer is read while the
+ * other is on its way. Throws where the body breaks off, or the signal says that the client went away.
+ */
+export async function sendBody(
+  response: ServerResponse,
+  body: NarBody,
+  { first, last }: { readonly first: number; readonly last: number | null },
+  signal: AbortSignal,
+): Promise<void> {
+  const buffers = [Buffer.allocUnsafe(bufferBytes), Buffer.allocUnsafe(bufferBytes)] as const
+  let written = Promise.resolve()
+  let position = first
+  for (let turn: 0 | 1 = 0; last === null || position <= last; turn = turn === 0 ? 1 : 0) {
+    const wanted = last === null ? bufferBytes : Math.min(bufferBytes, last + 1 - position)
+    const buffer = buffers[turn].subarray(0, wanted)
+    const read = await body.read(buffer, position, signal)
+    await written
+    if (read === 0) break
+    position += read
+    written = write(response, buffer.subarray(0, read), signal)
+    written.catch(() => undefined) // thrown where it is awaited
+  }
+  await written
+}
+
+function write(response: ServerResponse, chunk: Buffer, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => {
+      reject(signal.reason as Error)
+    }
+    if (signal.aborted) {
+      abort()
+      return
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    response.write(chunk, (error) => {
+      signal.removeEventListener('abort', abort)
+      if (error === null || error === undefined) resolve()
+      else reject(error)
+    })
+  })
+}

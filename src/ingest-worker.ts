@@ -1,0 +1,56 @@
+/**
+ * The composition root of the ingest worker threads: each runs whole chains (fetch, decompress, verify, encode, write),
+ * so that no chunk of a NAR crosses the main thread.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import { ingest, type OpenSource } from './ingest/ingestion.ts'
+import type { WorkerReport, WorkerRequest, WorkerSetup } from './ingest/worker-messages.ts'
+import type { IngestEvents } from './ports/nar-ingest.ts'
+import { createHttpUpstream } from './upstream/http-upstream.ts'
+
+const port = parentPort
+if (port === null) throw new Error('ingest-worker runs as a worker thread only')
+
+const { upstreams } = workerData as WorkerSetup
+const byName = new Map(upstreams.map((options) => [options.name, createHttpUpstream(options)]))
+const running = new Map<number, AbortController>()
+
+const open: OpenSource = async (source, signal) =>
+  (await byName.get(source.upstream)?.nar(source.url, signal)) ?? null
+
+const report = (message: WorkerReport): void => {
+  port.postMessage(message)
+}
+
+async function start({ id, job }: Extract<WorkerRequest, { kind: 'start' }>): Promise<void> {
+  const abort = new AbortController()
+  running.set(id, abort)
+  const events: IngestEvents = {
+    released: (bytes, etag) => {
+      report({ kind: 'released', id, bytes, etag })
+    },
+    sourceFailed: (failure) => {
+      report({ kind: 'source-failed', id, failure })
+    },
+    fetched: (upstream, bytes) => {
+      report({ kind: 'fetched', id, upstream, bytes })
+    },
+  }
+  try {
+    report({ kind: 'done', id, outcome: await ingest(job, open, events, abort.signal) })
+  } catch (error) {
+    report({ kind: 'error', id, error })
+  } finally {
+    running.delete(id)
+  }
+}
+
+port.on('message', (message: WorkerRequest) => {
+  switch (message.kind) {
+    case 'start':
+      void start(message)
+      return
+    case 'abort':
+      running.get(message.id)?.abort()
+  }
+})

@@ -1,0 +1,23 @@
+/**
+ * What is wrong with a NAR as it came: its content is not the one that was promised, its encoding is broken, or there
+ * is no memory to decode it.
+ */
+export type BadNarCode =
+  | 'too-long'
+  | 'too-short'
+  | 'nar-hash-mismatch'
+  | 'content-address-mismatch'
+  | 'undecodable'
+  | 'unsupported-compression'
+  | 'out-of-memory'
+
+/** A NAR that must not be kept or delivered. */
+export class BadNarError extends Error {
+  override readonly name = 'BadNarError'
+  readonly code: BadNarCode
+
+  constructor(code: BadNarCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}

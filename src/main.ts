@@ -1,0 +1,17 @@
+#!/usr/bin/env node
+import { availableParallelism, homedir } from 'node:os'
+import { runCli } from './cli/run-cli.ts'
+
+/* Files, zstd and DNS share libuv's threads: 4 by default, which a few NARs hold up. Read when the first of them starts. */
+process.env['UV_THREADPOOL_SIZE'] ??= String(Math.max(8, 4 * availableParallelism()))
+
+const status = await runCli(process.argv.slice(2), {
+  env: process.env,
+  homeDir: homedir(),
+  cores: availableParallelism(),
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+  isTerminal: process.stderr.isTTY,
+  signals: process,
+})
+process.exit(status)

@@ -1,0 +1,29 @@
+/**
+ * The `Compression` field of a narinfo: one of thirteen names, in lower case. A missing or empty field means bzip2, which is
+ * what the first binary caches used.
+ */
+
+const compressions = [
+  'none',
+  'br',
+  'bzip2',
+  'compress',
+  'grzip',
+  'gzip',
+  'lrzip',
+  'lz4',
+  'lzip',
+  'lzma',
+  'lzop',
+  'xz',
+  'zstd',
+] as const
+
+/** How a NAR is compressed where it is stored. */
+export type Compression = (typeof compressions)[number]
+
+/** The compression that a field's value names, or null for a name that Nix does not know. */
+export function parseCompression(text: string): Compression | null {
+  if (text === '') return 'bzip2'
+  return compressions.find((compression) => compression === text) ?? null
+}

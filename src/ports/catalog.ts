@@ -1,0 +1,35 @@
+import type { StorePathHash } from '../nix/store-path.ts'
+import type { NarKey } from '../nix/nar-key.ts'
+
+/** A NAR in the store, and the claim that it was verified against. */
+export type StoredNar = {
+  readonly key: NarKey
+  /** The upstream that made the claim. */
+  readonly upstream: string
+  /** The claim as the upstream sent it, with its signatures: judged again before it is answered. */
+  readonly claim: Uint8Array
+  readonly fileBytes: number
+  /** sha256 of the file, as `sha256:nix32`. */
+  readonly fileHash: string
+  /** With its quotes. */
+  readonly etag: string
+  readonly storedAtMs: number
+  readonly usedAtMs: number
+}
+
+/** The index over the store: derived, so that losing it costs nothing but time. */
+export type Catalog = {
+  /** All NARs of a store path, most recently stored first; usually one. */
+  find(hash: StorePathHash): Promise<readonly StoredNar[]>
+  /** Records a NAR, or replaces the record of the same key. */
+  put(stored: StoredNar): Promise<void>
+  /** Notes uses; keys without a record are passed over. */
+  touch(keys: readonly NarKey[], usedAtMs: number): Promise<void>
+  /** Removes a record; false where there was none. */
+  remove(key: NarKey): Promise<boolean>
+  /** How many NARs there are, and the bytes of their files. */
+  totals(): Promise<{ readonly count: number; readonly bytes: number }>
+  /** At most `limit` records, those used longest ago first. */
+  leastRecentlyUsed(limit: number): Promise<readonly StoredNar[]>
+  close(): Promise<void>
+}

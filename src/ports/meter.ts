@@ -1,0 +1,19 @@
+/** What is measured, as events; every label is of a finite set. */
+export type Meter = {
+  /** An upstream answered for an object, or could not tell. */
+  upstreamAnswered(answer: {
+    readonly upstream: string
+    readonly object: 'narinfo' | 'log'
+    readonly result: 'found' | 'absent' | 'error'
+    readonly seconds: number
+  }): void
+  /** A claim was judged; `result` is `trusted`, `malformed` or the reason of the refusal. */
+  claimJudged(upstream: string, result: string): void
+  /** Bytes that came from an upstream for a NAR. */
+  narFetched(upstream: string, bytes: number): void
+  /** An upstream did not give the NAR that it claimed; `code` is finite. */
+  narSourceFailed(upstream: string, code: string): void
+  /** A verified NAR could not be kept. */
+  storeFailed(): void
+  narEvicted(bytes: number): void
+}

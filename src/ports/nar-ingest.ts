@@ -1,0 +1,68 @@
+import type { Compression } from '../nix/compression.ts'
+import type { StorePathHash } from '../nix/store-path.ts'
+
+/** Where a NAR can be fetched: one trusted claim's file. */
+export type NarSource = {
+  readonly upstream: string
+  /** The claim's `URL` field. */
+  readonly url: string
+  readonly compression: Compression
+  /** The claim's FileHash as `algorithm:nix32`, where it has one. */
+  readonly fileHash: string | null
+}
+
+/** One NAR to fetch, verify and write down. Plain data: it crosses to worker threads. */
+export type IngestJob = {
+  readonly storePathHash: StorePathHash
+  /** `sha256:` and 52 nix32 characters. */
+  readonly narHash: string
+  /** Bytes. */
+  readonly narSize: number
+  /** The CA field that the content must satisfy too, where the claim has one. */
+  readonly ca: string | null
+  /** In order of preference. */
+  readonly sources: readonly NarSource[]
+  /** The empty file to write the zstd representation to. */
+  readonly path: string
+  /** Nothing is released before the whole NAR is verified. */
+  readonly verifyFirst: boolean
+  readonly zstdLevel: number
+}
+
+/** Why one source did not give the NAR; `corrupt` means that what it gave is wrong, not that it is down. */
+export type SourceFailure = {
+  readonly upstream: string
+  readonly kind: 'absent' | 'unreachable' | 'corrupt'
+  /** A finite code, of `UpstreamError` or `BadNarError`. */
+  readonly code: string
+  /** For people. */
+  readonly message: string
+}
+
+export type IngestOutcome =
+  | {
+      readonly kind: 'verified'
+      readonly upstream: string
+      readonly fileBytes: number
+      /** sha256 of the file, as `sha256:nix32`. */
+      readonly fileHash: string
+      /** The representation's ETag, with its quotes. */
+      readonly etag: string
+    }
+  | { readonly kind: 'failed' }
+
+/** What an ingestion tells while it runs. */
+export type IngestEvents = {
+  /** The file's first `bytes` bytes may be handed out under this ETag. */
+  released(bytes: number, etag: string): void
+  /** A source was left for the next one. */
+  sourceFailed(failure: SourceFailure): void
+  /** Bytes that a source's network transfer took. */
+  fetched(upstream: string, bytes: number): void
+}
+
+/** Fetches NARs, verifies them and writes them down as zstd. It throws only what is Weir's own failure. */
+export type NarIngest = {
+  ingest(job: IngestJob, events: IngestEvents, signal: AbortSignal): Promise<IngestOutcome>
+  close(): Promise<void>
+}

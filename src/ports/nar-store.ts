@@ -1,0 +1,30 @@
+import type { NarKey } from '../nix/nar-key.ts'
+
+/** A NAR's file that can be read while it is renamed or removed. */
+export type NarFile = {
+  /** Bytes in the file now. */
+  size(): Promise<number>
+  /** Reads into `buffer` from `position`; returns the bytes read, 0 at the end. */
+  read(buffer: Uint8Array, position: number): Promise<number>
+  close(): Promise<void>
+}
+
+/** A file that a NAR is being written to. Disposing of it removes it, unless it was committed. */
+export type StagedNar = AsyncDisposable & {
+  /** Where to write, in a file system that a worker thread reaches. */
+  readonly path: string
+  /** Opens it for reading what was written so far. */
+  open(): Promise<NarFile>
+  /** Makes it durable under its key, with the narinfo that describes it; once. */
+  commit(key: NarKey, narinfo: string): Promise<void>
+}
+
+/** The NARs that were verified, and their narinfos. */
+export type NarStore = {
+  /** A new, empty file to write a NAR to. */
+  stage(): Promise<StagedNar>
+  /** A stored NAR's file; `null` where it is not stored. */
+  open(key: NarKey): Promise<NarFile | null>
+  /** Removes a NAR and the narinfo that describes it; readers that have it open are not disturbed. */
+  remove(key: NarKey): Promise<void>
+}

@@ -1,0 +1,44 @@
+import type { StorePathHash } from '../nix/store-path.ts'
+
+/**
+ * Why an upstream could not tell, or must not be followed. The first group says that it is down or slow, the second
+ * that what it said is refused.
+ */
+export type UpstreamErrorCode =
+  | 'connect'
+  | 'timeout'
+  | 'reset'
+  | 'status'
+  | 'too-large'
+  | 'unexpected-encoding'
+  | 'url-refused'
+  | 'redirect-refused'
+  | 'address-refused'
+
+/** An upstream that could not tell: never the same as "not there", which is `null`. */
+export class UpstreamError extends Error {
+  override readonly name = 'UpstreamError'
+  readonly code: UpstreamErrorCode
+
+  constructor(code: UpstreamErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** A body as it comes; reading may throw `UpstreamError`. */
+export type UpstreamBody = AsyncIterable<Uint8Array>
+
+/** A binary cache that Weir asks. `null` means that it certainly does not have it; anything else is thrown. */
+export type Upstream = {
+  readonly name: string
+  /** The cache's `nix-cache-info`, at most 64 KiB. */
+  cacheInfo(signal: AbortSignal): Promise<Uint8Array | null>
+  /** The claim for a store path's hash, within the bounds of the narinfo format. */
+  narinfo(hash: StorePathHash, signal: AbortSignal): Promise<Uint8Array | null>
+  /** The file at a narinfo's `URL` field; addresses that lead elsewhere are refused. */
+  nar(url: string, signal: AbortSignal): Promise<UpstreamBody | null>
+  /** The build log of a derivation's base name, as text without any encoding. */
+  buildLog(derivation: string, signal: AbortSignal): Promise<UpstreamBody | null>
+  close(): Promise<void>
+}

@@ -1,0 +1,61 @@
+import { z } from 'zod'
+import { documentSchema } from './schema.ts'
+
+/** A key of the configuration that an environment variable can replace. */
+export type KnownKey = {
+  /** As in `['server', 'listen']`; `['upstream']` is the whole list. */
+  readonly path: readonly string[]
+  /** As in `WEIR_SERVER__LISTEN`. */
+  readonly variable: string
+  /** How the variable's text is read. */
+  readonly syntax: 'text' | 'number' | 'json'
+  readonly description: string
+  /** As it would be written; undefined where it depends on the machine. */
+  readonly defaultValue: unknown
+}
+
+/** The part of JSON Schema that `documentSchema` makes use of. */
+export type JsonSchema = {
+  readonly type?: string
+  readonly description?: string
+  readonly default?: unknown
+  readonly properties?: Readonly<Record<string, JsonSchema>>
+  readonly items?: JsonSchema
+}
+
+/** The JSON schema of a configuration file. */
+export function configurationJsonSchema(): JsonSchema {
+  return z.toJSONSchema(documentSchema, { io: 'input' }) as JsonSchema
+}
+
+/** Every key that an environment variable can replace, in the order of the schema. */
+export function listKnownKeys(): readonly KnownKey[] {
+  return properties(configurationJsonSchema()).flatMap(([section, schema]) =>
+    schema.properties === undefined
+      ? [knownKey([section], schema)]
+      : properties(schema).map(([key, leaf]) => knownKey([section, key], leaf)),
+  )
+}
+
+/** The names that may stand in the table at a path: its own keys, in the order of the schema. */
+export function keysOfTable(path: readonly (string | number)[]): readonly string[] {
+  let table: JsonSchema | undefined = configurationJsonSchema()
+  for (const part of path) {
+    table = typeof part === 'number' ? table?.items : table?.properties?.[part]
+  }
+  return Object.keys(table?.properties ?? {})
+}
+
+function knownKey(path: readonly string[], schema: JsonSchema): KnownKey {
+  return {
+    path,
+    variable: `WEIR_${path.join('__').toUpperCase()}`,
+    syntax: schema.type === 'array' ? 'json' : schema.type === 'integer' ? 'number' : 'text',
+    description: schema.description ?? '',
+    defaultValue: schema.default,
+  }
+}
+
+function properties(schema: JsonSchema): [string, JsonSchema][] {
+  return Object.entries(schema.properties ?? {})
+}

@@ -1,0 +1,124 @@
+import { z } from 'zod'
+import { parseStoreDir } from '../nix/store-path.ts'
+import {
+  choiceField,
+  durationField,
+  listField,
+  pathField,
+  sizeField,
+  textField,
+  wholeNumberField,
+} from './fields.ts'
+import { parseHostName } from './host-name.ts'
+import { parseListenAddress } from './listen-address.ts'
+import { upstreamsField } from './upstream-schema.ts'
+
+const LISTEN_ALLOWED =
+  '"HOST:PORT", "[IPV6]:PORT" or "unix:/ABSOLUTE/PATH" (at most 107 bytes), with a port from 0 to 65535'
+const HOST_ALLOWED = 'a host name or IP address, without scheme, port or path'
+
+const server = section('server', 'Where Weir listens, and what it says of itself.', {
+  listen: textField(LISTEN_ALLOWED, parseListenAddress)
+    .prefault('127.0.0.1:8484')
+    .describe(
+      'Where Weir listens: `HOST:PORT`, `[IPV6]:PORT` or `unix:/PATH`; port 0 takes a free one.',
+    ),
+  store_dir: textField('the absolute path of a Nix store, such as "/nix/store"', parseStoreDir)
+    .prefault('/nix/store')
+    .describe("The Nix store that the clients use; another store's paths are refused."),
+  priority: wholeNumberField(0, 2_147_483_647)
+    .prefault(30)
+    .describe('The priority told to clients, which ask the cache with the lowest number first.'),
+  hosts: listField(textField(HOST_ALLOWED, parseHostName), `a list; each entry ${HOST_ALLOWED}`)
+    .prefault([])
+    .describe(
+      'Further names that clients may call Weir by; a request to any other name is refused.',
+    ),
+  drain_timeout: durationField(0)
+    .prefault('30s')
+    .describe('How long running transfers may still take after SIGTERM.'),
+})
+
+const cache = section(
+  'cache',
+  'Where NARs are kept; the folder is a Nix binary cache of its own.',
+  {
+    dir: pathField()
+      .optional()
+      .describe('The folder of the cache. Without it: `$XDG_CACHE_HOME/weir`, or `~/.cache/weir`.'),
+    max_size: sizeField(1)
+      .prefault('20GiB')
+      .describe('How large the cache may grow; what was used longest ago goes first.'),
+  },
+)
+
+const state = section('state', 'What cannot be fetched again.', {
+  dir: pathField()
+    .optional()
+    .describe(
+      'The folder of the catalog and of the signing key. Without it: `$XDG_STATE_HOME/weir`, or `~/.local/state/weir`.',
+    ),
+})
+
+const signing = section('signing', "Weir's own signature.", {
+  mode: choiceField(['add', 'replace', 'keep'])
+    .prefault('add')
+    .describe(
+      "`add` Weir's signature to the upstreams', `replace` theirs by it, or `keep` theirs alone.",
+    ),
+  key_file: pathField()
+    .optional()
+    .describe(
+      "The file of Weir's secret key, made on first start. Without it: `signing-key` in `state.dir`.",
+    ),
+})
+
+const nar = section('nar', 'How NARs are fetched, checked and kept.', {
+  verify_first: sizeField(0)
+    .prefault('16MiB')
+    .describe('NARs up to this size are verified as a whole before their first byte is sent.'),
+  zstd_level: wholeNumberField(1, 19)
+    .prefault(1)
+    .describe('How hard kept NARs are compressed; higher is smaller and much slower.'),
+  workers: wholeNumberField(1, 256)
+    .optional()
+    .describe('Threads that decompress and verify. Without it: one a core, at most 8.'),
+  max_transfers: wholeNumberField(1, 10_000)
+    .prefault(24)
+    .describe('How many NARs are fetched from upstreams at the same time.'),
+  max_nar_size: sizeField(1)
+    .prefault('64GiB')
+    .describe('A NAR that is larger than this is refused.'),
+})
+
+const timeouts = section('timeouts', 'How long an upstream may take.', {
+  connect: durationField(1).prefault('5s').describe('To accept a connection, TLS included.'),
+  headers: durationField(1).prefault('10s').describe("From a request to its answer's headers."),
+  idle: durationField(1).prefault('30s').describe('Between two pieces of an answer.'),
+  narinfo: durationField(1)
+    .prefault('10s')
+    .describe('For a whole narinfo, connection and retries included.'),
+})
+
+const log = section('log', 'What Weir says of its work.', {
+  level: choiceField(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+    .prefault('info')
+    .describe('The least severe event that is logged.'),
+  format: choiceField(['auto', 'json', 'pretty'])
+    .prefault('auto')
+    .describe('`json`, `pretty`, or `auto`: pretty on a terminal, JSON elsewhere.'),
+})
+
+/** The whole configuration as it is written, in TOML or JSON: the one source of checks, defaults, JSON schema and documentation. */
+export const documentSchema = z.strictObject(
+  { server, cache, state, signing, nar, timeouts, log, upstream: upstreamsField },
+  { error: 'one table of sections, such as [server]' },
+)
+
+/** A configuration that has been checked key by key, not yet as a whole; paths are as written. */
+export type SettingsDocument = z.output<typeof documentSchema>
+
+function section<Shape extends z.ZodRawShape>(name: string, description: string, shape: Shape) {
+  const table = z.strictObject(shape, { error: `a table, [${name}]` })
+  return table.prefault({} as z.input<typeof table>).describe(description)
+}

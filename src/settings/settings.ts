@@ -1,0 +1,70 @@
+import { type PublicKey } from '../nix/signature.ts'
+import { type StoreDir } from '../nix/store-path.ts'
+
+/** Everything that Weir can be told, checked and complete: sizes in bytes, times in milliseconds, folders absolute. */
+export type Settings = {
+  readonly server: ServerSettings
+  readonly cache: { readonly dir: string; readonly maxBytes: number }
+  readonly state: { readonly dir: string }
+  readonly signing: { readonly mode: SigningMode; readonly keyFile: string }
+  readonly nar: NarSettings
+  readonly timeouts: TimeoutSettings
+  readonly log: { readonly level: LogLevel; readonly format: LogFormat }
+  /** In the order of preference; at least one. */
+  readonly upstreams: readonly UpstreamSettings[]
+}
+
+/** Where Weir listens, and what it says of itself. */
+export type ServerSettings = {
+  readonly listen: ListenAddress
+  readonly storeDir: StoreDir
+  /** The Priority of nix-cache-info: clients ask the cache with the lowest number first. */
+  readonly priority: number
+  /** Further names that Weir answers to, as URL.hostname gives them: lower case, no port, IPv6 in brackets. */
+  readonly hosts: readonly string[]
+  readonly drainTimeoutMs: number
+}
+
+/** How NARs are fetched, checked and kept. */
+export type NarSettings = {
+  readonly verifyFirstBytes: number
+  readonly zstdLevel: number
+  readonly workers: number
+  readonly maxTransfers: number
+  readonly maxNarBytes: number
+}
+
+/** How long an upstream may take. */
+export type TimeoutSettings = {
+  readonly connectMs: number
+  readonly headersMs: number
+  readonly idleMs: number
+  readonly narinfoMs: number
+}
+
+/** A socket to listen on: a TCP port (IPv6 hosts without brackets) or the absolute path of a Unix socket. */
+export type ListenAddress =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string }
+
+/** Whether an answer carries Weir's signature besides the upstreams', instead of them, or not at all. */
+export type SigningMode = 'add' | 'replace' | 'keep'
+
+/** The least severe event that is logged. */
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+
+/** The shape of the log; `auto` is pretty on a terminal, JSON elsewhere. */
+export type LogFormat = 'auto' | 'json' | 'pretty'
+
+/** A binary cache that Weir asks, and what it may vouch with. */
+export type UpstreamSettings = {
+  readonly name: string
+  /** http or https, normalised, without a trailing slash, credentials, query or fragment. */
+  readonly url: string
+  /** None: the upstream gives only content-addressed paths. */
+  readonly keys: readonly PublicKey[]
+  /** Whether its outage counts as "does not have it". */
+  readonly optional: boolean
+  /** Lower case HOST or HOST:PORT, IPv6 in brackets; without a port every port is meant. */
+  readonly redirectHosts: readonly string[]
+}

@@ -1,0 +1,37 @@
+import type { DatabaseSync } from 'node:sqlite'
+
+/** Each entry takes the catalog from the version that is its index to the next; entries are only ever added. */
+const migrations: readonly string[] = [
+  `CREATE TABLE nar (
+     hash       TEXT NOT NULL,
+     nar_hash   TEXT NOT NULL,
+     upstream   TEXT NOT NULL,
+     claim      BLOB NOT NULL,
+     file_bytes INTEGER NOT NULL,
+     file_hash  TEXT NOT NULL,
+     etag       TEXT NOT NULL,
+     stored_at  INTEGER NOT NULL,
+     used_at    INTEGER NOT NULL,
+     PRIMARY KEY (hash, nar_hash)
+   ) STRICT;
+   CREATE INDEX nar_by_use ON nar (used_at, file_bytes);`,
+]
+
+/** A catalog that a newer Weir wrote. */
+export class CatalogVersionError extends Error {
+  override readonly name = 'CatalogVersionError'
+}
+
+/** Brings the catalog's tables to this version, in one transaction. */
+export function migrate(database: DatabaseSync): void {
+  const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
+  if (version > migrations.length) {
+    throw new CatalogVersionError(
+      `the catalog has version ${version}, this Weir knows versions up to ${migrations.length}: start a newer Weir, or remove the catalog (it is made again)`,
+    )
+  }
+  if (version === migrations.length) return
+  database.exec(
+    `BEGIN; ${migrations.slice(version).join('\n')} PRAGMA user_version = ${migrations.length}; COMMIT`,
+  )
+}

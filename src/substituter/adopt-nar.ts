@@ -1,0 +1,53 @@
+import { createHash } from 'node:crypto'
+import { formatHash } from '../nix/hash.ts'
+import type { NarKey } from '../nix/nar-key.ts'
+import type { TrustedAnswer } from '../policy/choose.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { NarFile, NarStore } from '../ports/nar-store.ts'
+import type { StoreKeeper } from './store-keeper.ts'
+
+const readBytes = 256 * 1024
+
+/**
+ * Records a NAR that is in the store without a record, because the catalog was lost: only verified NARs get their names
+ * there, and a trusted claim says the same. False where there is no such file.
+ */
+export async function adoptNar(
+  deps: { readonly store: NarStore; readonly keeper: StoreKeeper; readonly clock: Clock },
+  key: NarKey,
+  { claim }: TrustedAnswer,
+): Promise<boolean> {
+  const file = await deps.store.open(key)
+  if (file === null) return false
+  try {
+    const { fileHash, fileBytes } = await hashFile(file)
+    const etag = `"${fileHash.slice(fileHash.indexOf(':') + 1)}"`
+    const nowMs = deps.clock.nowMs()
+    await deps.keeper.adopt({
+      key,
+      upstream: claim.upstream,
+      claim: claim.text,
+      fileBytes,
+      fileHash,
+      etag,
+      storedAtMs: nowMs,
+      usedAtMs: nowMs,
+    })
+    return true
+  } finally {
+    await file.close()
+  }
+}
+
+async function hashFile(
+  file: NarFile,
+): Promise<{ readonly fileHash: string; readonly fileBytes: number }> {
+  const digest = createHash('sha256')
+  const buffer = Buffer.allocUnsafe(readBytes)
+  let fileBytes = 0
+  for (let read = await file.read(buffer, 0); read > 0; read = await file.read(buffer, fileBytes)) {
+    digest.update(buffer.subarray(0, read))
+    fileBytes += read
+  }
+  return { fileHash: formatHash({ algorithm: 'sha256', bytes: digest.digest() }), fileBytes }
+}

@@ -1,0 +1,63 @@
+import { fingerprint } from '../nix/fingerprint.ts'
+import { formatNarinfo } from '../nix/format-narinfo.ts'
+import { formatHash, type Hash, parseHash } from '../nix/hash.ts'
+import { type NarKey, narFileName } from '../nix/nar-key.ts'
+import type { Narinfo } from '../nix/narinfo.ts'
+import { type SecretKey, sign, type Signature } from '../nix/signature.ts'
+import type { StoreDir } from '../nix/store-path.ts'
+import type { TrustedVerdict } from '../policy/verdict.ts'
+
+/** Whose signatures an answer carries: the upstreams' and Weir's, only Weir's, or only the upstreams'. */
+export type SigningMode = 'add' | 'replace' | 'keep'
+
+export type Signing = { readonly mode: SigningMode; readonly key: SecretKey }
+
+/** What is known of the file behind an answer's URL: `null` before its NAR was verified. */
+export type VerifiedFile = { readonly fileHash: string; readonly fileBytes: number } | null
+
+/** The NAR that a trusted claim speaks of. */
+export function narKeyOf(narinfo: Pick<Narinfo, 'storePath' | 'narHash'>): NarKey {
+  const text = formatHash(narinfo.narHash)
+  return { storePathHash: narinfo.storePath.hash, narHash: text.slice(text.indexOf(':') + 1) }
+}
+
+/** The narinfo that Weir answers for a trusted claim, whose NAR is Weir's own zstd file. */
+export function renderNarinfo(
+  verdict: TrustedVerdict,
+  storeDir: StoreDir,
+  signing: Signing,
+  file: VerifiedFile,
+): string {
+  const { narinfo } = verdict
+  return formatNarinfo(
+    {
+      ...narinfo,
+      url: `nar/${narFileName(narKeyOf(narinfo))}`,
+      compression: 'zstd',
+      fileHash: file === null ? null : parsedFileHash(file.fileHash),
+      fileSize: file === null ? null : BigInt(file.fileBytes),
+      signatures: signatures(verdict, storeDir, signing, file),
+    },
+    storeDir,
+  )
+}
+
+function signatures(
+  { narinfo, voucher }: TrustedVerdict,
+  storeDir: StoreDir,
+  { mode, key }: Signing,
+  file: VerifiedFile,
+): readonly Signature[] {
+  if (mode === 'keep') return narinfo.signatures
+  // A signature does not cover CA. Signed before its NAR was seen, a path that only its content address proves could
+  // be passed on with its CA cut off and any NarHash.
+  const mayVouch = voucher.kind === 'signature' || file !== null
+  const own = mayVouch ? [sign(key, fingerprint(narinfo, storeDir))] : []
+  return mode === 'replace' ? own : [...narinfo.signatures, ...own]
+}
+
+function parsedFileHash(text: string): Hash {
+  const hash = parseHash(text)
+  if (hash === null) throw new TypeError('a stored FileHash is a hash')
+  return hash
+}

@@ -1,0 +1,46 @@
+import { LRUCache } from 'lru-cache'
+import type { NarKey } from '../nix/nar-key.ts'
+import { narFileName } from '../nix/nar-key.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { NarSource, SourceFailure } from '../ports/nar-ingest.ts'
+
+/** Which upstreams gave a wrong NAR lately, and which bodies were broken off for it. */
+export type Suspects = {
+  note(key: NarKey, failure: SourceFailure): void
+  /** A body of this NAR was handed out in part, and was wrong. */
+  noteBroken(key: NarKey): void
+  /** Whether a resume of this NAR's body may be of one that was wrong: it must not be completed. */
+  wasBroken(key: NarKey): boolean
+  /** The sources to try: suspects last, and not at all for as long as the last failure is fresh. */
+  order(key: NarKey, sources: readonly NarSource[]): readonly NarSource[]
+}
+
+const suspectedMs = 60 * 60_000
+/** Clients try five times within seconds; so long a wrong NAR is not fetched again for them. */
+const freshMs = 20_000
+const maxSuspects = 10_000
+
+export function createSuspects(clock: Clock): Suspects {
+  const corruptAt = new LRUCache<string, number>({ max: maxSuspects, ttl: suspectedMs })
+  const brokenAt = new LRUCache<string, number>({ max: maxSuspects, ttl: suspectedMs })
+  const nameOf = (key: NarKey, upstream: string): string => `${upstream}/${narFileName(key)}`
+  return {
+    note(key, failure) {
+      if (failure.kind === 'corrupt') corruptAt.set(nameOf(key, failure.upstream), clock.nowMs())
+    },
+    noteBroken(key) {
+      brokenAt.set(narFileName(key), clock.nowMs())
+    },
+    wasBroken: (key) => brokenAt.has(narFileName(key)),
+    order(key, sources) {
+      const at = (source: NarSource): number | undefined =>
+        corruptAt.get(nameOf(key, source.upstream))
+      const clean = sources.filter((source) => at(source) === undefined)
+      const suspected = sources.filter((source) => {
+        const notedAt = at(source)
+        return notedAt !== undefined && clock.nowMs() - notedAt > freshMs
+      })
+      return [...clean, ...suspected]
+    },
+  }
+}

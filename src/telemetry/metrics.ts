@@ -1,0 +1,162 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import type { HttpMeter } from '../http/http-meter.ts'
+import type { Meter } from '../ports/meter.ts'
+
+/** What is read when `/metrics` is asked. */
+export type Gauges = {
+  readonly cacheBytes: () => number
+  readonly cacheNars: () => number
+  readonly cacheLimitBytes: number
+  readonly version: string
+}
+
+export type Metrics = Meter &
+  HttpMeter & {
+    /** Everything, in Prometheus' text format. */
+    expose(): Promise<{ readonly contentType: string; readonly text: string }>
+  }
+
+const latencyBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+
+/** Weir's metrics, in a registry of their own. Labels are finite: routes, statuses, results, upstreams. */
+export function createMetrics(gauges: Gauges): Metrics {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  exposeGauges(registry, gauges)
+  return {
+    ...httpMeter(registry),
+    ...upstreamMeter(registry),
+    expose: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+  }
+}
+
+function httpMeter(registry: Registry): HttpMeter {
+  const requests = counter(registry, 'weir_http_requests_total', 'Requests by route and status', [
+    'route',
+    'status',
+  ])
+  const sent = counter(
+    registry,
+    'weir_http_sent_bytes_total',
+    'Bytes sent to clients, headers included',
+    ['route'],
+  )
+  const answers = {
+    narinfo: counter(
+      registry,
+      'weir_narinfo_answers_total',
+      'Narinfo answers by result and upstream',
+      ['result', 'upstream'],
+    ),
+    nar: counter(registry, 'weir_nar_answers_total', 'NAR answers by result and upstream', [
+      'result',
+      'upstream',
+    ]),
+  }
+  return {
+    requested(route, status, sentBytes) {
+      requests.inc({ route, status })
+      sent.inc({ route }, sentBytes)
+    },
+    answered(object, result, upstream) {
+      answers[object].inc({ result, upstream })
+    },
+  }
+}
+
+function upstreamMeter(registry: Registry): Meter {
+  const latency = new Histogram({
+    name: 'weir_upstream_seconds',
+    help: 'Time until an upstream answered, by object and result (found, absent, error)',
+    labelNames: ['upstream', 'object', 'result'],
+    buckets: latencyBuckets,
+    registers: [registry],
+  })
+  const claims = counter(registry, 'weir_claims_total', 'Claims judged, by upstream and result', [
+    'upstream',
+    'result',
+  ])
+  const fetched = counter(
+    registry,
+    'weir_upstream_fetched_bytes_total',
+    'Bytes of NAR files fetched',
+    ['upstream'],
+  )
+  const failures = counter(
+    registry,
+    'weir_nar_source_failures_total',
+    'NARs that an upstream claimed and did not give, by code',
+    ['upstream', 'code'],
+  )
+  const storeFailures = counter(
+    registry,
+    'weir_store_failures_total',
+    'NARs that could not be kept',
+    [],
+  )
+  const evictions = counter(registry, 'weir_cache_evictions_total', 'NARs evicted', [])
+  const evicted = counter(
+    registry,
+    'weir_cache_evicted_bytes_total',
+    'Bytes of NAR files evicted',
+    [],
+  )
+  return {
+    upstreamAnswered({ upstream, object, result, seconds }) {
+      latency.observe({ upstream, object, result }, seconds)
+    },
+    claimJudged(upstream, result) {
+      claims.inc({ upstream, result })
+    },
+    narFetched(upstream, bytes) {
+      fetched.inc({ upstream }, bytes)
+    },
+    narSourceFailed(upstream, code) {
+      failures.inc({ upstream, code })
+    },
+    storeFailed() {
+      storeFailures.inc()
+    },
+    narEvicted(bytes) {
+      evictions.inc()
+      evicted.inc(bytes)
+    },
+  }
+}
+
+function exposeGauges(registry: Registry, gauges: Gauges): void {
+  gauge(registry, 'weir_cache_bytes', 'Bytes of the NAR files in the cache', gauges.cacheBytes)
+  gauge(registry, 'weir_cache_nars', 'NAR files in the cache', gauges.cacheNars)
+  gauge(
+    registry,
+    'weir_cache_limit_bytes',
+    'The most bytes that the cache may keep',
+    () => gauges.cacheLimitBytes,
+  )
+  new Gauge({
+    name: 'weir_build_info',
+    help: 'Always 1; the version is a label',
+    labelNames: ['version'],
+    registers: [registry],
+  }).set({ version: gauges.version }, 1)
+}
+
+function gauge(registry: Registry, name: string, help: string, read: () => number): void {
+  new Gauge({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.set(read())
+    },
+  })
+}
+
+function counter<Label extends string>(
+  registry: Registry,
+  name: string,
+  help: string,
+  labelNames: readonly Label[],
+): Counter<Label> {
+  return new Counter({ name, help, labelNames, registers: [registry] })
+}

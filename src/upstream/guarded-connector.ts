@@ -1,0 +1,74 @@
+import { lookup as systemLookup, type LookupAddress, type LookupAllOptions } from 'node:dns'
+import { isIP, type LookupFunction } from 'node:net'
+import { buildConnector } from 'undici'
+import { UpstreamError } from '../ports/upstream.ts'
+import { reachOfAddress, unbracket } from './network-reach.ts'
+
+/** Resolves a name to all its addresses: `dns.lookup` with `all`, replaceable in tests. */
+export type Lookup = (
+  hostname: string,
+  options: LookupAllOptions,
+  callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
+) => void
+
+export type ConnectorOptions = {
+  readonly connectTimeoutMs: number
+  /** Whether this host (without a port, or with one) may be at a private address. */
+  readonly mayBePrivate: (hostname: string, port: string) => boolean
+  readonly lookup?: Lookup
+}
+
+/**
+ * Connects to upstreams, and checks each address at the moment of connecting: a name that is checked first and resolved
+ * again later can lead elsewhere (DNS rebinding). A private address that was not meant is an `address-refused`.
+ */
+export function createGuardedConnector(options: ConnectorOptions): buildConnector.connector {
+  const lookup = options.lookup ?? systemLookup
+  const connectors = {
+    open: buildConnector({
+      timeout: options.connectTimeoutMs,
+      lookup: checkedLookup(lookup, () => true),
+    }),
+    guarded: buildConnector({
+      timeout: options.connectTimeoutMs,
+      lookup: checkedLookup(lookup, (address) => reachOfAddress(address) === 'public'),
+    }),
+  }
+  return (target, callback) => {
+    const host = unbracket(target.hostname)
+    const mayBePrivate = options.mayBePrivate(host, target.port)
+    // An address is not looked up, so it is checked here.
+    if (!mayBePrivate && isIP(host) !== 0 && reachOfAddress(host) === 'private') {
+      callback(refusal(host, host), null)
+      return
+    }
+    connectors[mayBePrivate ? 'open' : 'guarded'](target, callback)
+  }
+}
+
+function checkedLookup(lookup: Lookup, isAllowed: (address: string) => boolean): LookupFunction {
+  return (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, addresses) => {
+      if (error !== null) {
+        callback(error, [])
+        return
+      }
+      const allowed = addresses.filter(({ address }) => isAllowed(address))
+      const [first] = allowed
+      if (first === undefined) {
+        callback(refusal(hostname, addresses[0]?.address ?? 'no address'), [])
+      } else if (options.all === true) {
+        callback(null, allowed)
+      } else {
+        callback(null, first.address, first.family)
+      }
+    })
+  }
+}
+
+function refusal(host: string, address: string): UpstreamError {
+  return new UpstreamError(
+    'address-refused',
+    `${host} leads to the private address ${address}: name the host in redirect_hosts if that is meant`,
+  )
+}

@@ -1,0 +1,154 @@
+import { Agent, type Dispatcher } from 'undici'
+import { maxNarinfoBytes } from '../nix/narinfo.ts'
+import { type Upstream, type UpstreamBody, UpstreamError } from '../ports/upstream.ts'
+import { decodeBody } from './body-encoding.ts'
+import { createGuardedConnector, type Lookup } from './guarded-connector.ts'
+import { reachOfHost } from './network-reach.ts'
+import { asUpstreamError } from './upstream-failure.ts'
+import { resolveNarUrl, resolveRedirect } from './url-rules.ts'
+
+/** How to reach one binary cache over http or https; plain data, so that worker threads can be given it. */
+export type HttpUpstreamOptions = {
+  readonly name: string
+  /** The cache's root without a trailing slash. */
+  readonly url: string
+  readonly redirectHosts: readonly string[]
+  readonly userAgent: string
+  readonly connectMs: number
+  readonly headersMs: number
+  readonly idleMs: number
+  /** Connections at one time. */
+  readonly maxConnections: number
+}
+
+const maxRedirects = 5
+const maxCacheInfoBytes = 64 * 1024
+
+/** A binary cache over http or https. Redirects are followed by its own rules, addresses checked where it connects. */
+export function createHttpUpstream(options: HttpUpstreamOptions, lookup?: Lookup): Upstream {
+  const root = new URL(`${options.url}/`)
+  const reach = reachOfHost(root.hostname)
+  const agent = new Agent({
+    connect: createGuardedConnector({
+      connectTimeoutMs: options.connectMs,
+      mayBePrivate: (hostname, port) =>
+        reach === 'private' ||
+        options.redirectHosts.some((host) => host === hostname || host === `${hostname}:${port}`),
+      ...(lookup === undefined ? {} : { lookup }),
+    }),
+    headersTimeout: options.headersMs,
+    bodyTimeout: options.idleMs,
+    connections: options.maxConnections,
+    pipelining: 1,
+    maxHeaderSize: 64 * 1024,
+    allowH2: false,
+  })
+
+  const get = async (url: URL, signal: AbortSignal, accept: string): Promise<Response | null> => {
+    let at = url
+    for (let redirects = 0; redirects <= maxRedirects; redirects += 1) {
+      const response = await request(agent, at, options, signal, accept)
+      const location = redirectOf(response)
+      if (location === null) return await definite(response)
+      await response.body.dump()
+      at = resolveRedirect(at, location)
+    }
+    throw new UpstreamError('redirect-refused', `more than ${maxRedirects} redirects`)
+  }
+
+  return {
+    name: options.name,
+    async cacheInfo(signal) {
+      const response = await get(new URL('nix-cache-info', root), signal, 'identity')
+      return response && (await readAll(plainBody(response), maxCacheInfoBytes))
+    },
+    async narinfo(hash, signal) {
+      const response = await get(new URL(`${hash}.narinfo`, root), signal, 'identity')
+      return response && (await readAll(plainBody(response), maxNarinfoBytes))
+    },
+    async nar(url, signal) {
+      const address = resolveNarUrl(root, url, options.redirectHosts)
+      const response = await get(address, signal, 'identity')
+      return response && plainBody(response)
+    },
+    async buildLog(derivation, signal) {
+      const response = await get(new URL(`log/${derivation}`, root), signal, 'br, gzip, identity')
+      return response && decodeBody(encodingOf(response), bodyOf(response))
+    },
+    close: () => agent.close(),
+  }
+}
+
+type Response = Dispatcher.ResponseData
+
+async function request(
+  dispatcher: Dispatcher,
+  url: URL,
+  options: HttpUpstreamOptions,
+  signal: AbortSignal,
+  acceptEncoding: string,
+): Promise<Response> {
+  try {
+    return await dispatcher.request({
+      origin: url.origin,
+      path: `${url.pathname}${url.search}`,
+      method: 'GET',
+      headers: {
+        'user-agent': options.userAgent,
+        accept: '*/*',
+        'accept-encoding': acceptEncoding,
+      },
+      signal,
+    })
+  } catch (error) {
+    throw asUpstreamError(error, signal)
+  }
+}
+
+function redirectOf(response: Response): string | null {
+  if (![301, 302, 303, 307, 308].includes(response.statusCode)) return null
+  const { location } = response.headers
+  if (typeof location === 'string') return location
+  throw new UpstreamError('redirect-refused', `status ${response.statusCode} without a Location`)
+}
+
+/** The response where it has the object, `null` where it certainly does not; anything else could not tell. */
+async function definite(response: Response): Promise<Response | null> {
+  const { statusCode } = response
+  if (statusCode === 200) return response
+  await response.body.dump()
+  if (statusCode === 404 || statusCode === 410) return null
+  throw new UpstreamError('status', `status ${statusCode}`)
+}
+
+function encodingOf(response: Response): string {
+  const encoding = response.headers['content-encoding']
+  return typeof encoding === 'string' ? encoding.trim().toLowerCase() : 'identity'
+}
+
+function plainBody(response: Response): UpstreamBody {
+  const encoding = encodingOf(response)
+  if (encoding === 'identity' || encoding === '') return bodyOf(response)
+  response.body.destroy()
+  throw new UpstreamError('unexpected-encoding', `the body came with Content-Encoding ${encoding}`)
+}
+
+/** The body, whose failures are `UpstreamError`s; leaving the loop early closes the connection. */
+async function* bodyOf(response: Response): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of response.body) yield chunk as Uint8Array
+  } catch (error) {
+    throw asUpstreamError(error)
+  }
+}
+
+async function readAll(body: UpstreamBody, maxBytes: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of body) {
+    bytes += chunk.length
+    if (bytes > maxBytes) throw new UpstreamError('too-large', `more than ${maxBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}

@@ -1,0 +1,333 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import t from 'tap'
+import { formatPublicKey } from '../../src/nix/signature.ts'
+import { formatDuration, parseDuration } from '../../src/settings/duration.ts'
+import { parseHostPattern } from '../../src/settings/host-name.ts'
+import { keysOfTable, listKnownKeys } from '../../src/settings/known-keys.ts'
+import { formatListenAddress, parseListenAddress } from '../../src/settings/listen-address.ts'
+import { type LoadSettingsOptions, loadSettings } from '../../src/settings/load-settings.ts'
+import {
+  formatJsonSchema,
+  REGENERATE_COMMAND,
+  updateReference,
+} from '../../src/settings/reference.ts'
+import { type Settings } from '../../src/settings/settings.ts'
+import { SettingsError } from '../../src/settings/settings-error.ts'
+import { formatSize, parseSize } from '../../src/settings/size.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+const FULL = join(ROOT, 'config/weir.full.toml')
+const MINIMAL = join(ROOT, 'config/weir.minimal.toml')
+const NIXOS_KEY = 'cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY='
+const SEED = 20_240_611
+
+function load(options: Partial<LoadSettingsOptions> = {}) {
+  return loadSettings({ env: {}, homeDir: '/home/ada', cores: 16, ...options })
+}
+
+/** Settings as plain data: keys as their texts. */
+function plain({ upstreams, ...rest }: Settings) {
+  return {
+    ...rest,
+    upstreams: upstreams.map((each) => ({ ...each, keys: each.keys.map(formatPublicKey) })),
+  }
+}
+
+const DEFAULTS = {
+  server: {
+    listen: { kind: 'tcp', host: '127.0.0.1', port: 8484 },
+    storeDir: '/nix/store',
+    priority: 30,
+    hosts: [],
+    drainTimeoutMs: 30_000,
+  },
+  cache: { dir: '/home/ada/.cache/weir', maxBytes: 20 * 1024 ** 3 },
+  state: { dir: '/home/ada/.local/state/weir' },
+  signing: { mode: 'add', keyFile: '/home/ada/.local/state/weir/signing-key' },
+  nar: {
+    verifyFirstBytes: 16 * 1024 ** 2,
+    zstdLevel: 1,
+    workers: 8,
+    maxTransfers: 24,
+    maxNarBytes: 64 * 1024 ** 3,
+  },
+  timeouts: { connectMs: 5000, headersMs: 10_000, idleMs: 30_000, narinfoMs: 10_000 },
+  log: { level: 'info', format: 'auto' },
+  upstreams: [
+    {
+      name: 'nixos',
+      url: 'https://cache.nixos.org',
+      keys: [NIXOS_KEY],
+      optional: false,
+      redirectHosts: [],
+    },
+  ],
+}
+
+/** For each variable: a value unlike the default, and the setting that it becomes. */
+const SAMPLES: Readonly<
+  Record<string, readonly [string, (settings: Settings) => unknown, unknown]>
+> = {
+  WEIR_SERVER__LISTEN: ['[::1]:0', (s) => s.server.listen, { kind: 'tcp', host: '::1', port: 0 }],
+  WEIR_SERVER__STORE_DIR: ['/gnu/store', (s) => s.server.storeDir, '/gnu/store'],
+  WEIR_SERVER__PRIORITY: ['5', (s) => s.server.priority, 5],
+  WEIR_SERVER__HOSTS: ['["Weir.Example", "::1"]', (s) => s.server.hosts, ['weir.example', '[::1]']],
+  WEIR_SERVER__DRAIN_TIMEOUT: ['0s', (s) => s.server.drainTimeoutMs, 0],
+  WEIR_CACHE__DIR: ['/srv/./cache/', (s) => s.cache.dir, '/srv/cache'],
+  WEIR_CACHE__MAX_SIZE: ['200GiB', (s) => s.cache.maxBytes, 200 * 1024 ** 3],
+  WEIR_STATE__DIR: ['~/state', (s) => s.state.dir, '/home/ada/state'],
+  WEIR_SIGNING__MODE: ['replace', (s) => s.signing.mode, 'replace'],
+  WEIR_SIGNING__KEY_FILE: ['/run/key', (s) => s.signing.keyFile, '/run/key'],
+  WEIR_NAR__VERIFY_FIRST: ['0', (s) => s.nar.verifyFirstBytes, 0],
+  WEIR_NAR__ZSTD_LEVEL: ['19', (s) => s.nar.zstdLevel, 19],
+  WEIR_NAR__WORKERS: ['3', (s) => s.nar.workers, 3],
+  WEIR_NAR__MAX_TRANSFERS: ['1', (s) => s.nar.maxTransfers, 1],
+  WEIR_NAR__MAX_NAR_SIZE: ['1TB', (s) => s.nar.maxNarBytes, 1e12],
+  WEIR_TIMEOUTS__CONNECT: ['500ms', (s) => s.timeouts.connectMs, 500],
+  WEIR_TIMEOUTS__HEADERS: ['1m', (s) => s.timeouts.headersMs, 60_000],
+  WEIR_TIMEOUTS__IDLE: ['1h', (s) => s.timeouts.idleMs, 3_600_000],
+  WEIR_TIMEOUTS__NARINFO: ['7s', (s) => s.timeouts.narinfoMs, 7000],
+  WEIR_LOG__LEVEL: ['trace', (s) => s.log.level, 'trace'],
+  WEIR_LOG__FORMAT: ['json', (s) => s.log.format, 'json'],
+  WEIR_UPSTREAM: [
+    `[{"name": "b", "url": "HTTP://B.example:80/x//", "keys": ["${NIXOS_KEY}"], "optional": true, "redirect_hosts": ["C.example:81"]}]`,
+    (s) => plain(s).upstreams,
+    [
+      {
+        name: 'b',
+        url: 'http://b.example/x',
+        keys: [NIXOS_KEY],
+        optional: true,
+        redirectHosts: ['c.example:81'],
+      },
+    ],
+  ],
+}
+
+t.test('without a file and variables the built-in defaults hold', async (t) => {
+  const { settings, source, warnings } = await load()
+  t.strictSame(plain(settings), DEFAULTS)
+  t.equal(source, 'built-in defaults')
+  t.strictSame(warnings, [])
+  t.equal((await load({ cores: 2 })).settings.nar.workers, 2, 'one worker a core, up to 8')
+})
+
+t.test('the XDG folders are used where they are absolute', async (t) => {
+  const env = { XDG_CACHE_HOME: '/x/cache', XDG_STATE_HOME: 'relative' }
+  const { settings } = await load({ env })
+  t.equal(settings.cache.dir, '/x/cache/weir')
+  t.equal(settings.state.dir, '/home/ada/.local/state/weir')
+})
+
+t.test('every key has a variable, which outranks the file', async (t) => {
+  t.strictSame(
+    listKnownKeys().map(({ variable }) => variable),
+    Object.keys(SAMPLES),
+    'a new key needs a sample here',
+  )
+  for (const [variable, [text, pick, expected]] of Object.entries(SAMPLES)) {
+    const { settings } = await load({ configFile: FULL, env: { [variable]: text } })
+    t.strictSame(pick(settings), expected, variable)
+    t.notSame(pick((await load()).settings), expected, `${variable} differs from the default`)
+  }
+})
+
+t.test('a bad value in any variable is blamed on the variable', async (t) => {
+  for (const { variable } of listKnownKeys()) {
+    const error: unknown = await load({ env: { [variable]: 'bad/value' } }).catch((e: unknown) => e)
+    t.ok(error instanceof SettingsError && error.problems.length === 1, variable)
+    t.equal(error instanceof SettingsError && error.problems[0]?.source, variable)
+  }
+})
+
+t.test('an empty variable counts as not set', async (t) => {
+  const env = {
+    WEIR_CONFIG: '',
+    WEIR_SERVER__LISTEN: '',
+    WEIR_UPSTREAM: '',
+    WEIR_NAR__WORKERS: undefined,
+  }
+  t.strictSame(plain((await load({ env })).settings), DEFAULTS)
+})
+
+t.test('environment over file over defaults, and --config over WEIR_CONFIG', async (t) => {
+  const dir = t.testdir({
+    'a.toml': '[server]\npriority = 1\n[log]\nlevel = "warn"\n',
+    'b.toml': '[server]\npriority = 2\n',
+  })
+  const env = { WEIR_CONFIG: join(dir, 'b.toml'), WEIR_LOG__LEVEL: 'debug' }
+  const byVariable = await load({ env })
+  t.equal(byVariable.source, join(dir, 'b.toml'))
+  t.equal(byVariable.settings.server.priority, 2)
+  const { settings, source } = await load({ env, configFile: join(dir, 'a.toml') })
+  t.equal(source, join(dir, 'a.toml'))
+  t.equal(settings.server.priority, 1)
+  t.equal(settings.log.level, 'debug')
+  t.equal(settings.log.format, 'auto')
+})
+
+t.test('paths in a file are relative to its folder', async (t) => {
+  const dir = t.testdir({
+    'weir.toml':
+      '[cache]\ndir = "cache/"\n[state]\ndir = "../state"\n[signing]\nkey_file = "~/key"\n',
+  })
+  const { settings } = await load({ configFile: join(dir, 'weir.toml') })
+  t.equal(settings.cache.dir, join(dir, 'cache'))
+  t.equal(settings.state.dir, join(dir, '../state'))
+  t.equal(settings.signing.keyFile, '/home/ada/key')
+})
+
+t.test('JSON says the same as TOML', async (t) => {
+  const file = {
+    server: { listen: 'unix:/run/weir.sock' },
+    nar: { verify_first: 0 },
+    upstream: [{ name: 'a', url: 'http://127.0.0.1:1/' }],
+  }
+  const dir = t.testdir({ 'weir.json': JSON.stringify(file) })
+  const { settings, warnings } = await load({ configFile: join(dir, 'weir.json') })
+  t.strictSame(settings.server.listen, { kind: 'unix', path: '/run/weir.sock' })
+  t.equal(settings.nar.verifyFirstBytes, 0)
+  t.strictSame(settings.upstreams, [
+    { name: 'a', url: 'http://127.0.0.1:1', keys: [], optional: false, redirectHosts: [] },
+  ])
+  t.strictSame(warnings, ['The upstream "a" has no keys: it gives only content-addressed paths.'])
+})
+
+t.test('mirrors may share a key', async (t) => {
+  const upstream = ['a', 'b'].map((name) => ({
+    name,
+    url: `https://${name}.example`,
+    keys: [NIXOS_KEY],
+  }))
+  const { settings } = await load({ env: { WEIR_UPSTREAM: JSON.stringify(upstream) } })
+  t.equal(settings.upstreams.length, 2)
+})
+
+t.test('the example files load as they are and say what the defaults are', async (t) => {
+  for (const configFile of [FULL, MINIMAL]) {
+    const { settings, warnings } = await load({ configFile })
+    t.strictSame(plain(settings), DEFAULTS)
+    t.strictSame(warnings, [])
+  }
+  const text = await readFile(FULL, 'utf8')
+  const paths = listKnownKeys().filter(({ path }) => path.length === 2)
+  for (const key of [
+    ...paths.map(({ path }) => String(path[1])),
+    ...keysOfTable(['upstream', 0]),
+  ]) {
+    t.match(
+      text,
+      new RegExp(`\\n# [^\\n]+\\n(?:# )?${key} = `),
+      `${key} is there, with a sentence above it`,
+    )
+  }
+  const dir = t.testdir()
+  await mkdir(join(dir, 'config'))
+  await writeFile(join(dir, 'config/weir.toml'), text.replaceAll(/^# (?=[a-z_]+ = )/gm, ''))
+  const { settings } = await load({ configFile: join(dir, 'config/weir.toml') })
+  t.strictSame(plain(settings), DEFAULTS, 'what is commented out is right as well')
+})
+
+t.test('what is generated from the schema is current', async (t) => {
+  const advice = `run: ${REGENERATE_COMMAND}`
+  const schema = await readFile(join(ROOT, 'config/weir.schema.json'), 'utf8')
+  t.equal(schema, formatJsonSchema(), advice)
+  const documentation = await readFile(join(ROOT, 'docs/configuration.md'), 'utf8')
+  t.equal(documentation, updateReference(documentation), advice)
+  const undescribed = schema.split('\n').filter((line) => /"description": ""/.test(line))
+  t.strictSame(undescribed, [])
+  t.ok(
+    listKnownKeys().every(({ description }) => description !== ''),
+    'every key is described',
+  )
+})
+
+t.test('sizes and durations come back as they were written', async (t) => {
+  const amounts = fc.oneof(
+    fc.nat(),
+    fc.maxSafeNat(),
+    fc.nat(4096).map((n) => n * 1024 ** 3),
+  )
+  const checked = fc.property(
+    amounts,
+    (amount) =>
+      parseSize(formatSize(amount)) === amount && parseDuration(formatDuration(amount)) === amount,
+  )
+  fc.assert(checked, { seed: SEED, numRuns: 500 })
+  t.strictSame(['1', '5 GB', '1kB', '0B', '64KiB'].map(parseSize), [1, 5e9, 1000, 0, 65_536])
+  for (const text of [
+    '',
+    '-1',
+    '1.5GiB',
+    '1gb',
+    'GiB',
+    '1e3',
+    '9007199254740992',
+    '9999TiB9',
+    '8193TiB',
+  ]) {
+    t.equal(parseSize(text), null, text)
+  }
+  for (const text of ['', '30', '-1s', '1d', '1.5s', '9007199254740991h']) {
+    t.equal(parseDuration(text), null, text)
+  }
+})
+
+t.test('addresses are read strictly and come back as they were written', async (t) => {
+  for (const text of [
+    '127.0.0.1:8484',
+    '[::1]:0',
+    'localhost:65535',
+    '0.0.0.0:80',
+    '[::]:1',
+    'unix:/run/weir.sock',
+  ]) {
+    const address = parseListenAddress(text)
+    t.equal(address === null ? null : formatListenAddress(address), text)
+  }
+  const bad = [
+    ':1',
+    '::1:80',
+    '::1',
+    '[::1]',
+    'a:65536',
+    'a:-1',
+    'a:01',
+    'a:',
+    'a',
+    'unix:',
+    'unix:run/x',
+    'unix:/',
+    'http://a:1',
+    'a/b:1',
+    '[a]:1',
+    '*:1',
+  ]
+  for (const text of [...bad, `unix:/${'x'.repeat(107)}`])
+    t.equal(parseListenAddress(text), null, text)
+  for (const [text, host] of [
+    ['A.example', 'a.example'],
+    ['a:1', 'a:1'],
+    ['10.0.0.1:443', '10.0.0.1:443'],
+    ['::1', '[::1]'],
+    ['[0:0::1]:2', '[::1]:2'],
+  ] as const) {
+    t.equal(parseHostPattern(text), host)
+  }
+  for (const text of [
+    '',
+    'https://a',
+    'a/b',
+    'a:0',
+    '*.a',
+    'a..b',
+    'u@a',
+    'a b',
+    '[fe80::1%eth0]',
+    '0x7f.1',
+  ]) {
+    t.equal(parseHostPattern(text), null, text)
+  }
+})
