@@ -1,7 +1,7 @@
 import { configurationJsonSchema, type KnownKey, listKnownKeys } from './known-keys.ts'
 
 /** How the files made from this module are brought up to date. */
-export const REGENERATE_COMMAND = 'node src/settings/write-reference.ts'
+export const REGENERATE_COMMAND = 'node scripts/write-reference.ts'
 
 const BEGIN = `<!-- Generated: ${REGENERATE_COMMAND} -->`
 const END = '<!-- End of what is generated -->'

@@ -3,6 +3,7 @@ import { isIP, type LookupFunction } from 'node:net'
 import { buildConnector } from 'undici'
 import { UpstreamError } from '../ports/upstream.ts'
 import { reachOfAddress, unbracket } from './network-reach.ts'
+import type { Target } from './url-rules.ts'
 
 /** Resolves a name to all its addresses: `dns.lookup` with `all`, replaceable in tests. */
 export type Lookup = (
@@ -13,8 +14,8 @@ export type Lookup = (
 
 export type ConnectorOptions = {
   readonly connectTimeoutMs: number
-  /** Whether this host (without a port, or with one) may be at a private address. */
-  readonly mayBePrivate: (hostname: string, port: string) => boolean
+  /** Whether what is connected to may be at a private address. */
+  readonly mayBePrivate: (target: Target) => boolean
   readonly lookup?: Lookup
 }
 
@@ -36,7 +37,8 @@ export function createGuardedConnector(options: ConnectorOptions): buildConnecto
   }
   return (target, callback) => {
     const host = unbracket(target.hostname)
-    const mayBePrivate = options.mayBePrivate(host, target.port)
+    const hostname = isIP(host) === 6 ? `[${host}]` : host
+    const mayBePrivate = options.mayBePrivate({ ...target, hostname })
     // An address is not looked up, so it is checked here.
     if (!mayBePrivate && isIP(host) !== 0 && reachOfAddress(host) === 'private') {
       callback(refusal(host, host), null)

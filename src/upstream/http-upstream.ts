@@ -5,7 +5,7 @@ import { decodeBody } from './body-encoding.ts'
 import { createGuardedConnector, type Lookup } from './guarded-connector.ts'
 import { reachOfHost } from './network-reach.ts'
 import { asUpstreamError } from './upstream-failure.ts'
-import { resolveNarUrl, resolveRedirect } from './url-rules.ts'
+import { namesHost, resolveNarUrl, resolveRedirect } from './url-rules.ts'
 
 /** How to reach one binary cache over http or https; plain data, so that worker threads can be given it. */
 export type HttpUpstreamOptions = {
@@ -31,9 +31,7 @@ export function createHttpUpstream(options: HttpUpstreamOptions, lookup?: Lookup
   const agent = new Agent({
     connect: createGuardedConnector({
       connectTimeoutMs: options.connectMs,
-      mayBePrivate: (hostname, port) =>
-        reach === 'private' ||
-        options.redirectHosts.some((host) => host === hostname || host === `${hostname}:${port}`),
+      mayBePrivate: (target) => reach === 'private' || namesHost(options.redirectHosts, target),
       ...(lookup === undefined ? {} : { lookup }),
     }),
     headersTimeout: options.headersMs,

@@ -43,9 +43,13 @@ export function resolveRedirect(from: URL, location: string): URL {
   return to
 }
 
-/** Whether the list names the URL's host, with its port or without one. */
-export function namesHost(hosts: RedirectHosts, url: URL): boolean {
-  return hosts.some((host) => host === url.hostname || host === url.host)
+/** Where a connection goes: what `URL` calls `hostname` (IPv6 in brackets), `port` and `protocol`. */
+export type Target = Pick<URL, 'hostname' | 'port' | 'protocol'>
+
+/** Whether the list names the target's host, with its port or without one. */
+export function namesHost(hosts: RedirectHosts, { hostname, port, protocol }: Target): boolean {
+  const effectivePort = port === '' ? (protocol === 'https:' ? '443' : '80') : port
+  return hosts.some((host) => host === hostname || host === `${hostname}:${effectivePort}`)
 }
 
 function parse(text: string, base: URL): URL | null {
