@@ -6,6 +6,8 @@ export type BadNarCode =
   | 'too-long'
   | 'too-short'
   | 'nar-hash-mismatch'
+  /** It differs from what another source began to give: one of the two is wrong. */
+  | 'prefix-mismatch'
   | 'content-address-mismatch'
   | 'undecodable'
   | 'unsupported-compression'

@@ -208,7 +208,7 @@ class Prefix {
     this.#left -= skipped.length
     if (this.#left === 0 && !timingSafeEqual(this.#digest.digest(), this.#expected)) {
       throw new BadNarError(
-        'nar-hash-mismatch',
+        'prefix-mismatch',
         'the NAR differs from what another upstream began to give',
       )
     }

@@ -6,7 +6,8 @@ import type { NarSource, SourceFailure } from '../ports/nar-ingest.ts'
 
 /** Which upstreams gave a wrong NAR lately, and which bodies were broken off for it. */
 export type Suspects = {
-  note(key: NarKey, failure: SourceFailure): void
+  /** `earlier` are the failures of this NAR's sources so far. */
+  note(key: NarKey, failure: SourceFailure, earlier: readonly SourceFailure[]): void
   /** A body of this NAR was handed out in part, and was wrong. */
   noteBroken(key: NarKey): void
   /** Whether a resume of this NAR's body may be of one that was wrong: it must not be completed. */
@@ -25,8 +26,11 @@ export function createSuspects(clock: Clock): Suspects {
   const brokenAt = new LRUCache<string, number>({ max: maxSuspects, ttl: suspectedMs })
   const nameOf = (key: NarKey, upstream: string): string => `${upstream}/${narFileName(key)}`
   return {
-    note(key, failure) {
-      if (failure.kind === 'corrupt') corruptAt.set(nameOf(key, failure.upstream), clock.nowMs())
+    note(key, failure, earlier) {
+      if (failure.kind !== 'corrupt') return
+      // Who began is as likely wrong as who differs from it, and has failed besides.
+      const wrong = failure.code === 'prefix-mismatch' ? earlier : [failure]
+      for (const { upstream } of wrong) corruptAt.set(nameOf(key, upstream), clock.nowMs())
     },
     noteBroken(key) {
       brokenAt.set(narFileName(key), clock.nowMs())

@@ -177,8 +177,8 @@ async function attempt(
         deps.meter.narFetched(upstream, bytes)
       },
       sourceFailed: (failure) => {
+        suspects.note(key, failure, failures)
         failures.push(failure)
-        suspects.note(key, failure)
         deps.meter.narSourceFailed(failure.upstream, failure.code)
         deps.log.warn({ event: 'nar.source-failed', nar: narFileName(key), ...failure })
       },
