@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { NarBody } from '../substituter/nar-body.ts'
 
 /** Reads and writes of this size, two in turn, come up to sendfile's speed. */
-const bufferBytes = 256 * 1024
+const bufferBytes = 128 * 1024
 
 /**
  * Writes a body from `first` up to `last` (included), or to its end, at the client's speed: one buffer is read while the
