@@ -2,7 +2,9 @@ import type { ServerResponse } from 'node:http'
 import type { NarBody } from '../substituter/nar-body.ts'
 
 /** Reads and writes of this size, two in turn, come up to sendfile's speed. */
-const bufferBytes = 128 * 1024
+const storedBufferBytes = 256 * 1024
+/** What still grows comes in smaller pieces anyway, and many may read along. */
+const growingBufferBytes = 64 * 1024
 
 /**
  * Writes a body from `first` up to `last` (included), or to its end, at the client's speed: one buffer is read while the
@@ -14,6 +16,7 @@ export async function sendBody(
   { first, last }: { readonly first: number; readonly last: number | null },
   signal: AbortSignal,
 ): Promise<void> {
+  const bufferBytes = body.size === null ? growingBufferBytes : storedBufferBytes
   const buffers = [Buffer.allocUnsafe(bufferBytes), Buffer.allocUnsafe(bufferBytes)] as const
   let written = Promise.resolve()
   let position = first

@@ -10,11 +10,24 @@ type Body = AsyncIterable<Uint8Array>
 
 const chunkSize = 256 * 1024
 
+/** Throws a `BadNarError` for a compression that Weir does not decode: all but what Nix's own caches and Cachix use. */
+export function assertDecodable(
+  compression: Compression,
+): asserts compression is DecodableCompression {
+  if (!decodable.some((name) => name === compression)) {
+    throw new BadNarError('unsupported-compression', `Weir does not decode ${compression}`)
+  }
+}
+
+const decodable = ['none', 'xz', 'zstd', 'br', 'gzip', 'bzip2'] as const
+type DecodableCompression = (typeof decodable)[number]
+
 /**
  * The NAR in a file of the given compression, in pieces, as fast as the consumer takes them. A broken encoding throws a
- * `BadNarError`; what the body throws passes through.
+ * `BadNarError`; what the body throws passes through. `maxBytes` is where a bomb may be given up.
  */
-export function decodeNar(compression: Compression, body: Body): Body {
+export function decodeNar(compression: Compression, body: Body, maxBytes: number): Body {
+  assertDecodable(compression)
   switch (compression) {
     case 'none':
       return body
@@ -27,15 +40,7 @@ export function decodeNar(compression: Compression, body: Body): Body {
     case 'gzip':
       return throughStream(createGunzip({ chunkSize }), body)
     case 'bzip2':
-      return decodeBzip2(body)
-    case 'compress':
-    case 'grzip':
-    case 'lrzip':
-    case 'lz4':
-    case 'lzip':
-    case 'lzma':
-    case 'lzop':
-      throw new BadNarError('unsupported-compression', `Weir does not decode ${compression}`)
+      return decodeBzip2(body, maxBytes)
   }
 }
 

@@ -11,16 +11,19 @@ import type {
 } from '../ports/nar-ingest.ts'
 import { type UpstreamBody, UpstreamError } from '../ports/upstream.ts'
 import { boundedBody } from './bounded-body.ts'
-import { decodeNar, wholeFrames } from './decode-nar.ts'
+import { assertDecodable, decodeNar, wholeFrames } from './decode-nar.ts'
 import { BadNarError } from './bad-nar-error.ts'
 import { NarVerifier } from './nar-verifier.ts'
 import { PartialFile } from './partial-file.ts'
 import { PushStream } from './push-stream.ts'
 import { Recoding } from './recoding.ts'
-import { encoderPieceBytes, passedEtag, recodedEtag } from './representation.ts'
+import { passedEtag, recodedEtag } from './representation.ts'
 
 /** Opens a source's file: `null` where the upstream certainly does not have it, `UpstreamError` where it could not tell. */
 export type OpenSource = (source: NarSource, signal: AbortSignal) => Promise<UpstreamBody | null>
+
+/** The pieces that a kept file is decoded in, only to be hashed: small ones are collected sooner. */
+const decoderPieceBytes = 64 * 1024
 
 /** What may follow the frame that completes a zstd NAR: an empty frame, a skippable one. */
 const maxTrailingBytes = 64 * 1024
@@ -63,6 +66,7 @@ class Ingestion implements Disposable {
   /** `null` where the source gave the promised NAR. */
   async tryOne(source: NarSource, signal: AbortSignal): Promise<SourceFailure | null> {
     try {
+      assertDecodable(source.compression)
       const body = await this.#open(source, signal)
       if (body === null) {
         return {
@@ -107,7 +111,7 @@ class Ingestion implements Disposable {
     if (source.compression === 'zstd' && source.fileHash !== null && this.#released === 0) {
       return this.#pass(source.fileHash, body)
     }
-    return this.#recode(decodeNar(source.compression, body))
+    return this.#recode(decodeNar(source.compression, body, this.#job.narSize))
   }
 
   /** Keeps a zstd file as it comes, and decodes it beside to verify it. */
@@ -115,7 +119,7 @@ class Ingestion implements Disposable {
     this.#etag = passedEtag(fileHash)
     const verifier = this.#createVerifier()
     using decoder = new PushStream(
-      createZstdDecompress({ chunkSize: encoderPieceBytes }),
+      createZstdDecompress({ chunkSize: decoderPieceBytes }),
       (piece) => {
         verifier.update(piece)
       },
@@ -224,7 +228,9 @@ function rethrowUndecodable(error: unknown): never {
 /** What is the source's fault; anything else is Weir's own, and is thrown on. */
 function sourceFailure(upstream: string, error: unknown): SourceFailure {
   if (error instanceof BadNarError) {
-    return { upstream, kind: 'corrupt', code: error.code, message: error.message }
+    // Want of memory says nothing of the file.
+    const kind = error.code === 'out-of-memory' ? 'unreachable' : 'corrupt'
+    return { upstream, kind, code: error.code, message: error.message }
   }
   if (error instanceof UpstreamError) {
     return { upstream, kind: 'unreachable', code: error.code, message: error.message }

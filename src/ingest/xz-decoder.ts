@@ -21,32 +21,101 @@ const memoryLimit = 80n * 1024n * 1024n
 /** liblzma's LZMA_CONCATENATED: several streams one after the other are one file. */
 const concatenated = 0x08
 
-/** Decodes an xz file, given and returned in pieces; what is no complete xz file throws a `BadNarError`. */
+/** More than a stream's and its first block's header: what the decoder's memory is asked for by (xz 1.2.1, 3.1). */
+const headBytes = 2048
+
+/**
+ * Decodes an xz file, given and returned in pieces; what is no complete xz file throws a `BadNarError`. All decoders of a
+ * thread share 256 MiB: one that finds none left waits for another to end.
+ */
 export async function* decodeXz(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   await initModule()
-  using decoder = openDecoder()
-  for await (const chunk of body) {
-    for (let at = 0; at < chunk.length; at += bufferBytes) {
-      yield* decoder.decode(chunk.subarray(at, at + bufferBytes), LZMA_RUN)
-    }
+  const pieces = cut(body)
+  try {
+    const { opened, output } = await openWithMemory(await takeHead(pieces))
+    using decoder = opened
+    yield* output
+    for await (const piece of pieces) yield* decoder.decode(piece, LZMA_RUN)
+    yield* decoder.decode(new Uint8Array(0), LZMA_FINISH)
+  } finally {
+    // The head was not taken by a loop that would close the body.
+    await pieces.return(undefined)
   }
-  yield* decoder.decode(new Uint8Array(0), LZMA_FINISH)
+}
+
+async function* cut(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of body) {
+    for (let at = 0; at < chunk.length; at += bufferBytes)
+      yield chunk.subarray(at, at + bufferBytes)
+  }
+}
+
+async function takeHead(pieces: AsyncGenerator<Uint8Array>): Promise<Uint8Array> {
+  const taken: Uint8Array[] = []
+  let bytes = 0
+  while (bytes < headBytes) {
+    const next = await pieces.next()
+    if (next.done === true) break
+    taken.push(next.value)
+    bytes += next.value.length
+  }
+  return Buffer.concat(taken)
+}
+
+const openDecoders = new Set<Promise<undefined>>()
+
+/** A decoder that has got its memory, and what it made of the file's head. */
+async function openWithMemory(
+  head: Uint8Array,
+): Promise<{ opened: Decoder; output: Generator<Uint8Array> }> {
+  for (;;) {
+    const decoder = tryOpen()
+    try {
+      if (decoder !== null) return { opened: decoder, output: started(decoder, head) }
+    } catch (error) {
+      decoder?.[Symbol.dispose]()
+      const wantsMemory = error instanceof BadNarError && error.code === 'out-of-memory'
+      if (!wantsMemory) throw error
+    }
+    if (openDecoders.size === 0) throw outOfMemory()
+    await Promise.race(openDecoders)
+  }
+}
+
+/** Decodes up to the first output, where all memory has been asked for. */
+function started(decoder: Decoder, head: Uint8Array): Generator<Uint8Array> {
+  const output = parts(decoder, head)
+  const first = output.next()
+  return (function* () {
+    if (first.done === true) return
+    yield first.value
+    yield* output
+  })()
+}
+
+function* parts(decoder: Decoder, head: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < head.length; at += bufferBytes) {
+    yield* decoder.decode(head.subarray(at, at + bufferBytes), LZMA_RUN)
+  }
 }
 
 type Decoder = Disposable & {
   decode(input: Uint8Array, action: number): Generator<Uint8Array>
 }
 
-function openDecoder(): Decoder {
+function tryOpen(): Decoder | null {
   const lzma = getModule()
   const stream = new WasmLzmaStream(lzma)
   const inputAt = lzma._malloc(bufferBytes)
   const outputAt = lzma._malloc(bufferBytes)
+  const ended = Promise.withResolvers<undefined>()
   const dispose = (): void => {
     end(stream)
     stream.free()
     if (inputAt !== 0) lzma._free(inputAt)
     if (outputAt !== 0) lzma._free(outputAt)
+    openDecoders.delete(ended.promise)
+    ended.resolve(undefined)
   }
   if (
     inputAt === 0 ||
@@ -54,8 +123,9 @@ function openDecoder(): Decoder {
     lzma._lzma_stream_decoder(stream.ptr, memoryLimit, concatenated) !== LZMA_OK
   ) {
     dispose()
-    throw new BadNarError('out-of-memory', 'no memory left for another xz decoder')
+    return null
   }
+  openDecoders.add(ended.promise)
   return {
     [Symbol.dispose]: dispose,
     *decode(input, action) {
@@ -78,7 +148,11 @@ function openDecoder(): Decoder {
 
 function failure(result: number): BadNarError {
   if (result === LZMA_MEM_ERROR || result === LZMA_MEMLIMIT_ERROR) {
-    return new BadNarError('out-of-memory', 'the xz file needs more memory than is allowed')
+    return outOfMemory()
   }
   return new BadNarError('undecodable', `not a complete xz file (liblzma result ${result})`)
+}
+
+function outOfMemory(): BadNarError {
+  return new BadNarError('out-of-memory', 'the xz file needs more memory than there is')
 }

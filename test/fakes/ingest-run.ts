@@ -1,0 +1,102 @@
+/** Running the chain of one NAR against sources that a test makes up. */
+import { createHash } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { ingest } from '../../src/ingest/ingestion.ts'
+import { formatHash } from '../../src/nix/hash.ts'
+import type {
+  IngestJob,
+  IngestOutcome,
+  NarSource,
+  SourceFailure,
+} from '../../src/ports/nar-ingest.ts'
+import type { UpstreamBody } from '../../src/ports/upstream.ts'
+import { pathHash } from '../nix/fixtures.ts'
+
+/** What a source gives when it is opened; throwing is an outage. */
+export type Give = (signal: AbortSignal) => UpstreamBody | null
+
+/** A source, xz where nothing else is said, and what it gives. */
+export type TestSource = Partial<NarSource> & { readonly give: Give }
+
+export type IngestRun = {
+  readonly outcome: IngestOutcome
+  /** The file as it was left. */
+  readonly file: Buffer
+  /** What was told, in order. */
+  readonly events: readonly IngestEvent[]
+  /** The file's released part at the time of each release. */
+  readonly released: readonly Buffer[]
+}
+
+export type IngestEvent =
+  | { readonly kind: 'released'; readonly bytes: number; readonly etag: string }
+  | { readonly kind: 'failed'; readonly failure: SourceFailure }
+  | { readonly kind: 'fetched'; readonly upstream: string; readonly bytes: number }
+
+/** sha256 as `sha256:nix32`. */
+export function sha256(bytes: Uint8Array): string {
+  return formatHash({ algorithm: 'sha256', bytes: createHash('sha256').update(bytes).digest() })
+}
+
+/** A job for a NAR, verified first and without a content address where nothing else is said. */
+export function jobFor(nar: Uint8Array, path: string, changes: Partial<IngestJob> = {}): IngestJob {
+  return {
+    storePathHash: pathHash('00000000000000000000000000000000'),
+    narHash: sha256(nar),
+    narSize: nar.length,
+    ca: null,
+    sources: [],
+    path,
+    verifyFirst: true,
+    zstdLevel: 1,
+    ...changes,
+  }
+}
+
+/** Plain sources named `first`, `second` … in the order given. */
+export function plainSources(sources: readonly TestSource[]): readonly NarSource[] {
+  const names = ['first', 'second', 'third', 'fourth']
+  return sources.map(({ give: _, ...source }, index) => ({
+    upstream: names[index] ?? `source ${index}`,
+    url: `nar/${index}`,
+    compression: 'xz',
+    fileHash: null,
+    ...source,
+  }))
+}
+
+/** Runs the chain into a fresh file at the job's path. */
+export async function runIngest(
+  job: IngestJob,
+  sources: readonly TestSource[],
+  signal: AbortSignal = new AbortController().signal,
+): Promise<IngestRun> {
+  writeFileSync(job.path, '')
+  const plain = plainSources(sources)
+  const gives = new Map(plain.map(({ url }, index) => [url, sources[index]?.give]))
+  const events: IngestEvent[] = []
+  const released: Buffer[] = []
+  const outcome = await ingest(
+    { ...job, sources: plain },
+    async ({ url }, signal) => gives.get(url)?.(signal) ?? null,
+    {
+      released: (bytes, etag) => {
+        events.push({ kind: 'released', bytes, etag })
+        released.push(readFileSync(job.path).subarray(0, bytes))
+      },
+      sourceFailed: (failure) => {
+        events.push({ kind: 'failed', failure })
+      },
+      fetched: (upstream, bytes) => {
+        events.push({ kind: 'fetched', upstream, bytes })
+      },
+    },
+    signal,
+  )
+  return { outcome, file: readFileSync(job.path), events, released }
+}
+
+/** The codes with which sources failed, in order. */
+export function failureCodes({ events }: Pick<IngestRun, 'events'>): readonly string[] {
+  return events.flatMap((event) => (event.kind === 'failed' ? [event.failure.code] : []))
+}
