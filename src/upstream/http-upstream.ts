@@ -48,7 +48,7 @@ export function createHttpUpstream(options: HttpUpstreamOptions, lookup?: Lookup
       const response = await request(agent, at, options, signal, accept)
       const location = redirectOf(response)
       if (location === null) return await definite(response)
-      await response.body.dump()
+      await giveUp(response)
       at = resolveRedirect(at, location)
     }
     throw new UpstreamError('redirect-refused', `more than ${maxRedirects} redirects`)
@@ -71,7 +71,7 @@ export function createHttpUpstream(options: HttpUpstreamOptions, lookup?: Lookup
     },
     async buildLog(derivation, signal) {
       const response = await get(new URL(`log/${derivation}`, root), signal, 'br, gzip, identity')
-      return response && decodeBody(encodingOf(response), bodyOf(response))
+      return response && decodedBody(response)
     },
     close: () => agent.close(),
   }
@@ -87,7 +87,7 @@ async function request(
   acceptEncoding: string,
 ): Promise<Response> {
   try {
-    return await dispatcher.request({
+    const response = await dispatcher.request({
       origin: url.origin,
       path: `${url.pathname}${url.search}`,
       method: 'GET',
@@ -98,6 +98,9 @@ async function request(
       },
       signal,
     })
+    // Who reads the body hears of its failure; for a body that is given up nobody does, and an error would end Weir.
+    response.body.on('error', () => undefined)
+    return response
   } catch (error) {
     throw asUpstreamError(error, signal)
   }
@@ -114,9 +117,14 @@ function redirectOf(response: Response): string | null {
 async function definite(response: Response): Promise<Response | null> {
   const { statusCode } = response
   if (statusCode === 200) return response
-  await response.body.dump()
+  await giveUp(response)
   if (statusCode === 404 || statusCode === 410) return null
   throw new UpstreamError('status', `status ${statusCode}`)
+}
+
+/** Reads a body that nobody wants to its end, where that is near, so that its connection can be used again. */
+async function giveUp({ body }: Response): Promise<void> {
+  await body.dump().catch(() => undefined)
 }
 
 function encodingOf(response: Response): string {
@@ -129,6 +137,15 @@ function plainBody(response: Response): UpstreamBody {
   if (encoding === 'identity' || encoding === '') return bodyOf(response)
   response.body.destroy()
   throw new UpstreamError('unexpected-encoding', `the body came with Content-Encoding ${encoding}`)
+}
+
+function decodedBody(response: Response): UpstreamBody {
+  try {
+    return decodeBody(encodingOf(response), bodyOf(response))
+  } catch (error) {
+    response.body.destroy()
+    throw error
+  }
 }
 
 /** The body, whose failures are `UpstreamError`s; leaving the loop early closes the connection. */
