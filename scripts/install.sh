@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 installed=node_modules/.package-lock.json
 if [ -f "$installed" ] && [ ! package-lock.json -nt "$installed" ] &&
-  node_modules/.bin/node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 24)' 2>/dev/null; then
+  node_modules/.bin/node -e 'process.exit(parseInt(process.versions.node) < 24 ? 1 : 0)' 2>/dev/null; then
   exit 0
 fi
 echo "weir: installing npm packages (once)" >&2
