@@ -2,6 +2,7 @@ import { type DestinationStream, destination, pino } from 'pino'
 import { PinoPretty } from 'pino-pretty'
 import type { Log } from '../ports/log.ts'
 import type { LogFormat, LogLevel } from '../settings/settings.ts'
+import { readableEvent } from './readable-event.ts'
 
 /** The log on standard error: JSON lines, or readable ones where `format` says so or a terminal reads along. */
 export function createLogger(
@@ -15,10 +16,9 @@ export function createLogger(
         destination: 2,
         sync: true,
         colorize: stderr.isTTY,
-        ignore: 'pid,hostname',
-        messageKey: 'event',
+        hideObject: true,
+        messageFormat: readableEvent,
         translateTime: 'SYS:HH:MM:ss.l',
-        singleLine: true,
       })
     : destination({ dest: 2, sync: true })
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, stream)
