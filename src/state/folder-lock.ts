@@ -16,6 +16,7 @@ export function lockFolder(dir: string): Disposable {
     database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
   } catch (error) {
     database.close()
+    if (!isBusy(error)) throw error
     throw new FolderLockedError(
       `another weir uses ${dir}: stop it, or give this one folders of its own ([cache] dir, [state] dir)`,
       { cause: error },
@@ -26,4 +27,14 @@ export function lockFolder(dir: string): Disposable {
       database.close()
     },
   }
+}
+
+/** SQLite's primary result codes BUSY and LOCKED. */
+function isBusy(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    'errcode' in error &&
+    typeof error.errcode === 'number' &&
+    [5, 6].includes(error.errcode & 0xff)
+  )
 }

@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, stat } from 'node:fs/promises'
+import { mkdir, open, readFile, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import {
   formatSecretKey,
@@ -37,6 +37,10 @@ export async function makeSigningKey(file: string, name: string): Promise<Secret
   try {
     await handle.writeFile(`${formatSecretKey(key)}\n`)
     await handle.sync()
+  } catch (error) {
+    // Half a key would stop every start from now on.
+    await rm(file, { force: true })
+    throw error
   } finally {
     await handle.close()
   }

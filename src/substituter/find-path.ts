@@ -47,12 +47,25 @@ export function createPathFinder(deps: FindDeps): PathFinder {
   return {
     inquire: (hash) => inquiries.get(hash) ?? remembered.get(hash) ?? ask(hash),
     async stored(hash) {
-      const found = await deps.catalog.find(hash)
+      const found = await findStored(deps, hash)
       return found.flatMap((stored) => {
         const answer = judgeStored(deps, stored)
         return answer === null ? [] : [{ answer, stored }]
       })
     },
+  }
+}
+
+/** A catalog that fails costs what is stored, and nothing else: the upstreams are still there. */
+async function findStored(
+  { catalog, log }: FindDeps,
+  hash: StorePathHash,
+): Promise<readonly StoredNar[]> {
+  try {
+    return await catalog.find(hash)
+  } catch (error) {
+    log.error({ event: 'catalog.failed', err: error })
+    return []
   }
 }
 

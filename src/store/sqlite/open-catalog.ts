@@ -2,7 +2,6 @@ import { rename } from 'node:fs/promises'
 import type { Catalog } from '../../ports/catalog.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Log } from '../../ports/log.ts'
-import { CatalogVersionError } from './migrations.ts'
 import { openSqliteCatalog } from './sqlite-catalog.ts'
 
 /**
@@ -14,12 +13,36 @@ export async function openCatalog(
   deps: { readonly clock: Clock; readonly log: Log },
 ): Promise<Catalog> {
   try {
-    return openSqliteCatalog(file)
+    return await openSound(file)
   } catch (error) {
-    if (error instanceof CatalogVersionError) throw error
+    if (!isDamage(error)) throw error
     const aside = `${file}.damaged-${deps.clock.nowMs()}`
     await rename(file, aside)
     deps.log.error({ event: 'catalog.damaged', file, aside, err: error })
     return openSqliteCatalog(file)
   }
+}
+
+/** Opens it and reads its index through, which damage beyond the first page would not survive. */
+async function openSound(file: string): Promise<Catalog> {
+  const catalog = openSqliteCatalog(file)
+  try {
+    await catalog.totals()
+    return catalog
+  } catch (error) {
+    await catalog.close()
+    throw error
+  }
+}
+
+/** SQLite's primary result codes for a damaged file: ERROR (a table that is not there), CORRUPT, NOTADB. */
+const damageCodes = [1, 11, 26]
+
+function isDamage(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    'errcode' in error &&
+    typeof error.errcode === 'number' &&
+    damageCodes.includes(error.errcode & 0xff)
+  )
 }

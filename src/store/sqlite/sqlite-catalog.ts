@@ -6,10 +6,19 @@ import { migrate } from './migrations.ts'
 /** Opens or makes the catalog in a SQLite file; `:memory:` for one that is gone with the process. */
 export function openSqliteCatalog(file: string): Catalog {
   const database = new DatabaseSync(file)
-  database.exec(
-    'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000',
-  )
-  migrate(database)
+  try {
+    database.exec(
+      'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000',
+    )
+    migrate(database)
+    return catalogIn(database)
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+function catalogIn(database: DatabaseSync): Catalog {
   const statements = {
     find: database.prepare('SELECT * FROM nar WHERE hash = ? ORDER BY stored_at DESC, nar_hash'),
     put: database.prepare(
@@ -39,8 +48,10 @@ export function openSqliteCatalog(file: string): Catalog {
         database.exec('BEGIN')
         try {
           for (const key of keys) statements.touch.run(usedAtMs, key.storePathHash, key.narHash)
-        } finally {
           database.exec('COMMIT')
+        } catch (error) {
+          if (database.isTransaction) database.exec('ROLLBACK')
+          throw error
         }
       }),
     remove: (key) =>

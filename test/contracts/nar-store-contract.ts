@@ -1,0 +1,277 @@
+import { once } from 'node:events'
+import { access, readFile, writeFile } from 'node:fs/promises'
+import { Worker } from 'node:worker_threads'
+import type { Test } from 'tap'
+import { type NarKey, narFileName } from '../../src/nix/nar-key.ts'
+import type { NarFile, NarStore } from '../../src/ports/nar-store.ts'
+import { must, pathHash } from '../nix/fixtures.ts'
+
+/** A key from one character for the store path's hash and one for the NarHash. */
+export function narKey(path: string, nar: string): NarKey {
+  return { storePathHash: pathHash(path.repeat(32)), narHash: nar.repeat(52) }
+}
+
+/** As much of a narinfo as a store looks at. */
+export function narinfoOf(key: NarKey): string {
+  return `StorePath: /nix/store/${key.storePathHash}-name\nURL: nar/${narFileName(key)}\nCompression: zstd\n`
+}
+
+/** Stages a text and commits it. */
+export async function storeNar(store: NarStore, key: NarKey, text: string): Promise<void> {
+  await using staged = await store.stage()
+  await writeFile(staged.path, text)
+  await staged.commit(key, narinfoOf(key))
+}
+
+/** All of a file's bytes as text. */
+export async function textOf(file: NarFile): Promise<string> {
+  const buffer = Buffer.alloc(4)
+  let text = ''
+  let position = 0
+  for (let read = await file.read(buffer, 0); read > 0; read = await file.read(buffer, position)) {
+    text += buffer.toString('latin1', 0, read)
+    position += read
+  }
+  return text
+}
+
+/** The text of a stored NAR; `null` where it is not stored. */
+export async function storedText(store: NarStore, key: NarKey): Promise<string | null> {
+  const file = await store.open(key)
+  if (file === null) return null
+  try {
+    return await textOf(file)
+  } finally {
+    await file.close()
+  }
+}
+
+const one = narKey('0', '0')
+const samePath = narKey('0', '1')
+const other = narKey('1', '0')
+
+/** What every NarStore does; `open` gives an empty one. */
+export function narStoreContract(t: Test, open: () => Promise<NarStore>): void {
+  readingContract(t, open)
+  stagingContract(t, open)
+  storingContract(t, open)
+}
+
+function readingContract(t: Test, open: () => Promise<NarStore>): void {
+  t.test('a file tells its size now, and the size follows what is written', async (t) => {
+    const store = await open()
+    await using staged = await store.stage()
+    const file = await staged.open()
+    t.equal(await file.size(), 0)
+    await writeFile(staged.path, 'first')
+    t.equal(await file.size(), 5)
+    await writeFile(staged.path, ' second', { flag: 'a' })
+    t.equal(await file.size(), 12)
+    await file.close()
+  })
+
+  t.test(
+    'a read fills the buffer from the position and tells how many bytes it read',
+    async (t) => {
+      const store = await open()
+      await storeNar(store, one, 'abcdef')
+      const file = must(await store.open(one))
+      const buffer = Buffer.alloc(4, '.')
+      t.equal(await file.read(buffer, 1), 4)
+      t.equal(buffer.toString(), 'bcde')
+      t.equal(await file.read(buffer, 4), 2, 'fewer bytes before the end')
+      t.equal(buffer.toString(), 'efde', 'the rest of the buffer is left alone')
+      t.equal(await file.read(buffer, 0), 4, 'any position, in any order')
+      t.equal(buffer.toString(), 'abcd')
+      await file.close()
+    },
+  )
+
+  t.test('a read at the end or past it gives 0, and bytes once they are written', async (t) => {
+    const store = await open()
+    await using staged = await store.stage()
+    await writeFile(staged.path, 'abc')
+    const file = await staged.open()
+    const buffer = Buffer.alloc(8)
+    t.equal(await file.read(buffer, 3), 0)
+    t.equal(await file.read(buffer, 1000), 0)
+    await writeFile(staged.path, 'def', { flag: 'a' })
+    t.equal(await file.read(buffer, 3), 3)
+    t.equal(buffer.toString('latin1', 0, 3), 'def')
+    await file.close()
+  })
+
+  t.test('files of one NAR are closed one by one', async (t) => {
+    const store = await open()
+    await storeNar(store, one, 'abc')
+    const first = must(await store.open(one))
+    const second = must(await store.open(one))
+    await first.close()
+    await t.rejects(first.read(Buffer.alloc(1), 0))
+    t.equal(await textOf(second), 'abc')
+    await second.close()
+  })
+}
+
+function stagingContract(t: Test, open: () => Promise<NarStore>): void {
+  t.test('each staged file is new and empty', async (t) => {
+    const store = await open()
+    await using first = await store.stage()
+    await writeFile(first.path, 'first')
+    await using second = await store.stage()
+    t.not(second.path, first.path)
+    t.equal(await readFile(second.path, 'utf8'), '')
+    t.equal(await readFile(first.path, 'utf8'), 'first')
+  })
+
+  t.test('a worker thread writes to the path of a staged file', async (t) => {
+    const store = await open()
+    await using staged = await store.stage()
+    const worker = new Worker(
+      `const { workerData } = require('node:worker_threads')
+       require('node:fs').writeFileSync(workerData, 'from a worker', { flag: 'r+' })`,
+      { eval: true, workerData: staged.path },
+    )
+    await once(worker, 'exit')
+    await staged.commit(one, narinfoOf(one))
+    t.equal(await storedText(store, one), 'from a worker')
+  })
+
+  t.test('disposing of a staged file removes it', async (t) => {
+    const store = await open()
+    const staged = await store.stage()
+    await writeFile(staged.path, 'abc')
+    await staged[Symbol.asyncDispose]()
+    await t.rejects(access(staged.path), { code: 'ENOENT' })
+    t.equal(await store.open(one), null)
+  })
+
+  t.test('disposing of a staged file twice is disposing of it once', async (t) => {
+    const store = await open()
+    const staged = await store.stage()
+    await staged[Symbol.asyncDispose]()
+    await t.resolves(async () => {
+      await staged[Symbol.asyncDispose]()
+    })
+  })
+
+  t.test('disposing of a staged file that was committed leaves the NAR', async (t) => {
+    const store = await open()
+    const staged = await store.stage()
+    await writeFile(staged.path, 'abc')
+    await staged.commit(one, narinfoOf(one))
+    await staged[Symbol.asyncDispose]()
+    t.equal(await storedText(store, one), 'abc')
+  })
+
+  t.test('a reader of a staged file reads on after it was committed', async (t) => {
+    const store = await open()
+    await using staged = await store.stage()
+    const file = await staged.open()
+    await writeFile(staged.path, 'abcdef')
+    await staged.commit(one, narinfoOf(one))
+    t.equal(await file.size(), 6)
+    t.equal(await textOf(file), 'abcdef')
+    await file.close()
+  })
+
+  t.test('a reader of a staged file reads on after it was disposed of', async (t) => {
+    const store = await open()
+    const staged = await store.stage()
+    await writeFile(staged.path, 'abcdef')
+    const file = await staged.open()
+    await staged[Symbol.asyncDispose]()
+    t.equal(await textOf(file), 'abcdef')
+    await file.close()
+  })
+
+  t.test('a staged file is committed once: again is refused, and stores nothing', async (t) => {
+    const store = await open()
+    await using staged = await store.stage()
+    await writeFile(staged.path, 'abc')
+    await staged.commit(one, narinfoOf(one))
+    await t.rejects(staged.commit(other, narinfoOf(other)))
+    t.equal(await store.open(other), null)
+    t.equal(await storedText(store, one), 'abc')
+  })
+
+  t.test('a staged file that was disposed of is not committed any more', async (t) => {
+    const store = await open()
+    const staged = await store.stage()
+    await staged[Symbol.asyncDispose]()
+    await t.rejects(staged.commit(one, narinfoOf(one)))
+    t.equal(await store.open(one), null)
+  })
+}
+
+function storingContract(t: Test, open: () => Promise<NarStore>): void {
+  t.test('a NAR is stored from its commit on, and not before', async (t) => {
+    const store = await open()
+    await using staged = await store.stage()
+    await writeFile(staged.path, 'abc')
+    t.equal(await store.open(one), null)
+    await staged.commit(one, narinfoOf(one))
+    t.equal(await storedText(store, one), 'abc')
+  })
+
+  t.test('a NAR is found by its whole key alone', async (t) => {
+    const store = await open()
+    await storeNar(store, one, 'abc')
+    t.equal(await store.open(samePath), null, 'another NarHash')
+    t.equal(await store.open(other), null, 'another store path')
+  })
+
+  t.test('two NARs of one store path are stored side by side', async (t) => {
+    const store = await open()
+    await storeNar(store, one, 'abc')
+    await storeNar(store, samePath, 'def')
+    t.equal(await storedText(store, one), 'abc')
+    t.equal(await storedText(store, samePath), 'def')
+  })
+
+  t.test('a commit under a key that is stored replaces it under its readers', async (t) => {
+    const store = await open()
+    await storeNar(store, one, 'abc')
+    const file = must(await store.open(one))
+    await storeNar(store, one, 'newer')
+    t.equal(await textOf(file), 'abc')
+    t.equal(await storedText(store, one), 'newer')
+    await file.close()
+  })
+
+  t.test('a removed NAR is not stored, and others still are', async (t) => {
+    const store = await open()
+    for (const key of [one, samePath, other]) await storeNar(store, key, key.narHash)
+    await store.remove(one)
+    t.equal(await store.open(one), null)
+    t.equal(await storedText(store, samePath), samePath.narHash)
+    t.equal(await storedText(store, other), other.narHash)
+  })
+
+  t.test('a reader that has a NAR open is not disturbed by its removal', async (t) => {
+    const store = await open()
+    await storeNar(store, one, 'abcdef')
+    const file = must(await store.open(one))
+    const start = Buffer.alloc(3)
+    await file.read(start, 0)
+    await store.remove(one)
+    t.equal(await file.size(), 6)
+    t.equal(await textOf(file), 'abcdef')
+    await file.close()
+  })
+
+  t.test('removing a NAR that is not stored changes nothing', async (t) => {
+    const store = await open()
+    await storeNar(store, one, 'abc')
+    await t.resolves(store.remove(other))
+    t.equal(await storedText(store, one), 'abc')
+  })
+
+  t.test('a NAR that was removed can be stored again', async (t) => {
+    const store = await open()
+    await storeNar(store, one, 'abc')
+    await store.remove(one)
+    await storeNar(store, one, 'again')
+    t.equal(await storedText(store, one), 'again')
+  })
+}
