@@ -8,6 +8,7 @@ import { createHttpServer } from './http/http-server.ts'
 import { drain, listen, listenOnSocket } from './http/listen.ts'
 import { ownNames } from './http/own-names.ts'
 import { createIngestPool } from './ingest/ingest-pool.ts'
+import { verifyStored } from './ingest/verify-stored.ts'
 import { formatCacheInfo } from './nix/cache-info.ts'
 import { formatPublicKey, publicKeyOf, type SecretKey } from './nix/signature.ts'
 import type { Policy } from './policy/policy.ts'
@@ -198,6 +199,7 @@ async function assemble(
     store,
     keeper,
     clock,
+    verifyStored,
   })
   return { substituter, buildLogs: createBuildLogs({ upstreams, log }), keeper, transfers, metrics }
 }

@@ -29,6 +29,8 @@ A client that lists other substituters beside Weir is not bound by Weir's policy
       return 1
     }
     const address = options['url'] ?? running?.address ?? addressOf(settings.server.listen)
+    if (!URL.canParse(address))
+      throw new UsageError(`"${address}" is no address: say http://HOST:PORT`)
     if (address.startsWith('unix:')) {
       world.err(
         `weir: Nix clients do not speak to ${address}: say --url http://… of what stands before it\n`,

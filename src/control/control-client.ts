@@ -25,6 +25,7 @@ function isNobodyThere(error: unknown): boolean {
   return (
     error instanceof Error &&
     'code' in error &&
-    (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')
+    // EINVAL: the path is longer than a socket's may be, so that nobody listens there.
+    ['ENOENT', 'ECONNREFUSED', 'EINVAL'].includes(String(error.code))
   )
 }

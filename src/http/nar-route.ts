@@ -86,7 +86,14 @@ async function sendPart(
   signal: AbortSignal,
 ): Promise<void> {
   const isOpenEnded = range.kind === 'from' && range.last === null
-  if (body.size === null && isOpenEnded && (await hasByteAt(body, range.first, signal))) {
+  // HTTP/1.0 marks the end of such a body by closing, as it would a broken one.
+  const isFramed = response.req.httpVersion !== '1.0'
+  if (
+    isFramed &&
+    body.size === null &&
+    isOpenEnded &&
+    (await hasByteAt(body, range.first, signal))
+  ) {
     const contentRange = `bytes ${range.first}-/*`
     response.writeHead(206, { ...narHeaders, etag: body.etag, 'content-range': contentRange })
     await sendBody(response, body, { first: range.first, last: null }, signal)

@@ -25,7 +25,12 @@ export async function sendBody(
     const buffer = buffers[turn].subarray(0, wanted)
     const read = await body.read(buffer, position, signal)
     await written
-    if (read === 0) break
+    if (read === 0) {
+      // A length was promised: the file was cut behind Weir's back.
+      if (last !== null || position !== (body.size ?? position))
+        throw new Error('the body is short')
+      break
+    }
     position += read
     written = write(response, buffer.subarray(0, read), signal)
     written.catch(() => undefined) // thrown where it is awaited

@@ -15,7 +15,7 @@ import { assertDecodable, decodeNar, wholeFrames } from './decode-nar.ts'
 import { BadNarError } from './bad-nar-error.ts'
 import { NarVerifier } from './nar-verifier.ts'
 import { PartialFile } from './partial-file.ts'
-import { PushStream } from './push-stream.ts'
+import { PushStream, rethrowUndecodable } from './push-stream.ts'
 import { Recoding } from './recoding.ts'
 import { passedEtag, recodedEtag } from './representation.ts'
 
@@ -24,6 +24,10 @@ export type OpenSource = (source: NarSource, signal: AbortSignal) => Promise<Ups
 
 /** The pieces that a kept file is decoded in, only to be hashed: small ones are collected sooner. */
 const decoderPieceBytes = 64 * 1024
+
+/** A source that stays below this rate for so long would hold a transfer's place for ever. */
+const minBytesPerSecond = 1024
+const slowSeconds = 30
 
 /** What may follow the frame that completes a zstd NAR: an empty frame, a skippable one. */
 const maxTrailingBytes = 64 * 1024
@@ -181,10 +185,15 @@ class Ingestion implements Disposable {
   }
 
   async *#counted(source: NarSource, body: UpstreamBody): AsyncGenerator<Uint8Array> {
+    const startedAt = performance.now()
     let fetched = 0
     try {
       for await (const chunk of boundedBody(body, this.#job.narSize)) {
         fetched += chunk.length
+        const seconds = (performance.now() - startedAt) / 1000
+        if (seconds > slowSeconds && fetched / seconds < minBytesPerSecond) {
+          throw new UpstreamError('timeout', `slower than ${minBytesPerSecond} bytes a second`)
+        }
         yield chunk
       }
     } finally {
@@ -218,11 +227,6 @@ class Prefix {
     }
     return piece.subarray(skipped.length)
   }
-}
-
-function rethrowUndecodable(error: unknown): never {
-  if (error instanceof BadNarError) throw error
-  throw new BadNarError('undecodable', 'the NAR is not decodable', { cause: error })
 }
 
 /** What is the source's fault; anything else is Weir's own, and is thrown on. */

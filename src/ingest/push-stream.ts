@@ -1,4 +1,5 @@
 import type { Transform } from 'node:stream'
+import { BadNarError } from './bad-nar-error.ts'
 
 /**
  * Drives a transform by pushing: when `write` resolves, everything that the chunk gave has been through `onOutput`, so
@@ -63,4 +64,10 @@ export class PushStream implements Disposable {
     this.#reject(this.#failure)
     this.#transform.destroy()
   }
+}
+
+/** Throws what a decoder threw as a `BadNarError`. */
+export function rethrowUndecodable(error: unknown): never {
+  if (error instanceof BadNarError) throw error
+  throw new BadNarError('undecodable', 'the NAR is not decodable', { cause: error })
 }

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import {
   code,
   end,
@@ -62,12 +63,16 @@ async function takeHead(pieces: AsyncGenerator<Uint8Array>): Promise<Uint8Array>
   return Buffer.concat(taken)
 }
 
+/** As long as a client waits gladly; then it is told to come again. */
+const maxWaitMs = 20_000
+
 const openDecoders = new Set<Promise<undefined>>()
 
 /** A decoder that has got its memory, and what it made of the file's head. */
 async function openWithMemory(
   head: Uint8Array,
 ): Promise<{ opened: Decoder; output: Generator<Uint8Array> }> {
+  const giveUpAt = performance.now() + maxWaitMs
   for (;;) {
     const decoder = tryOpen()
     try {
@@ -78,7 +83,8 @@ async function openWithMemory(
       if (!wantsMemory) throw error
     }
     if (openDecoders.size === 0) throw outOfMemory()
-    await Promise.race(openDecoders)
+    if (performance.now() > giveUpAt) throw outOfMemory()
+    await Promise.race([...openDecoders, setTimeout(1000, undefined, { ref: false })])
   }
 }
 
@@ -147,8 +153,12 @@ function tryOpen(): Decoder | null {
 }
 
 function failure(result: number): BadNarError {
-  if (result === LZMA_MEM_ERROR || result === LZMA_MEMLIMIT_ERROR) {
-    return outOfMemory()
+  if (result === LZMA_MEM_ERROR) return outOfMemory()
+  if (result === LZMA_MEMLIMIT_ERROR) {
+    return new BadNarError(
+      'undecodable',
+      `the xz file needs more than ${memoryLimit} bytes of memory`,
+    )
   }
   return new BadNarError('undecodable', `not a complete xz file (liblzma result ${result})`)
 }

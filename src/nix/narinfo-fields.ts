@@ -12,7 +12,7 @@ import { type StoreDir, type StorePath, parseBaseName, parseStorePath } from './
 export const maxReferences = 20_000
 
 /** The most signatures that a narinfo may have, malformed ones included. */
-export const maxSignatures = 100
+export const maxSignatures = 16
 
 /** The longest URL that a narinfo may have, in UTF-16 code units. */
 export const maxUrlLength = 4096

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { formatHash } from '../nix/hash.ts'
+import type { Narinfo } from '../nix/narinfo.ts'
 import type { NarKey } from '../nix/nar-key.ts'
 import type { TrustedAnswer } from '../policy/choose.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -8,18 +9,30 @@ import type { StoreKeeper } from './store-keeper.ts'
 
 const readBytes = 256 * 1024
 
+/** Whether a stored file is whole and holds exactly the NAR that the claim promises, its CA included. */
+export type VerifyStored = (file: NarFile, narinfo: Narinfo) => Promise<boolean>
+
 /**
- * Records a NAR that is in the store without a record, because the catalog was lost: only verified NARs get their names
- * there, and a trusted claim says the same. False where there is no such file.
+ * Records a NAR that is in the store without a record, because the catalog was lost. Its name says little of what became
+ * of the file since: it is held against a trusted claim first, and removed where it is wrong. False where there is none.
  */
 export async function adoptNar(
-  deps: { readonly store: NarStore; readonly keeper: StoreKeeper; readonly clock: Clock },
+  deps: {
+    readonly store: NarStore
+    readonly keeper: StoreKeeper
+    readonly clock: Clock
+    readonly verifyStored: VerifyStored
+  },
   key: NarKey,
-  { claim }: TrustedAnswer,
+  { claim, verdict }: TrustedAnswer,
 ): Promise<boolean> {
   const file = await deps.store.open(key)
   if (file === null) return false
   try {
+    if (!(await deps.verifyStored(file, verdict.narinfo))) {
+      await deps.store.remove(key)
+      return false
+    }
     const { fileHash, fileBytes } = await hashFile(file)
     const etag = `"${fileHash.slice(fileHash.indexOf(':') + 1)}"`
     const nowMs = deps.clock.nowMs()

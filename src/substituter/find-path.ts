@@ -14,7 +14,7 @@ export type StoredAnswer = { readonly answer: TrustedAnswer; readonly stored: St
 
 /** What Weir knows of paths: from the store, judged again by today's policy, and from the upstreams. */
 export type PathFinder = {
-  /** The NARs of a path that are stored and trusted, most recently stored first. */
+  /** The NARs of a path that are stored and trusted, the most preferred upstream's first. */
   stored(hash: StorePathHash): Promise<readonly StoredAnswer[]>
   /** The question to the upstreams: running, remembered, or asked now. */
   inquire(hash: StorePathHash): Inquiry
@@ -48,10 +48,15 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     inquire: (hash) => inquiries.get(hash) ?? remembered.get(hash) ?? ask(hash),
     async stored(hash) {
       const found = await findStored(deps, hash)
-      return found.flatMap((stored) => {
-        const answer = judgeStored(deps, stored)
-        return answer === null ? [] : [{ answer, stored }]
-      })
+      const preference = deps.policy.upstreams.map(({ name }) => name)
+      return found
+        .flatMap((stored) => {
+          const answer = judgeStored(deps, stored)
+          return answer === null ? [] : [{ answer, stored }]
+        })
+        .sort(
+          (a, b) => preference.indexOf(a.stored.upstream) - preference.indexOf(b.stored.upstream),
+        )
     },
   }
 }

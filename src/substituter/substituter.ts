@@ -5,7 +5,7 @@ import type { AnswerSlot, TrustedAnswer } from '../policy/choose.ts'
 import type { StoredNar } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { NarStore } from '../ports/nar-store.ts'
-import { adoptNar } from './adopt-nar.ts'
+import { adoptNar, type VerifyStored } from './adopt-nar.ts'
 import type { PathFinder, StoredAnswer } from './find-path.ts'
 import type { Inquiry } from './inquiry.ts'
 import { type NarBody, storedBody, transferBody } from './nar-body.ts'
@@ -69,6 +69,7 @@ export type SubstituterDeps = {
   readonly store: NarStore
   readonly keeper: StoreKeeper
   readonly clock: Clock
+  readonly verifyStored: VerifyStored
 }
 
 /** An answer that is ready to be given again. */
@@ -140,16 +141,16 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
     },
 
     async nar(key, { isResume }, signal) {
+      if (isResume && deps.transfers.wasBroken(key)) return { kind: 'broken' }
       const running = deps.transfers.running(key)
       if (running !== null) return transferAnswer(running, signal)
       const stored = await openStored(key)
       if (stored !== null) return stored
-      if (isResume && deps.transfers.wasBroken(key)) return { kind: 'broken' }
       const inquiry = deps.finder.inquire(key.storePathHash)
       const answer = await trustedFor(inquiry, key)
       if (answer === null) return noClaim(inquiry)
-      if (await adoptNar(deps, key, answer)) return (await openStored(key)) ?? noClaim(inquiry)
-      return transferAnswer(await deps.transfers.start(key, inquiry), signal)
+      const adopted = (await adoptNar(deps, key, answer)) ? await openStored(key) : null
+      return adopted ?? transferAnswer(deps.transfers.start(key, inquiry), signal)
     },
 
     async peek(key) {

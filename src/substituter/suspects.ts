@@ -19,11 +19,13 @@ export type Suspects = {
 const suspectedMs = 60 * 60_000
 /** Clients try five times within seconds; so long a wrong NAR is not fetched again for them. */
 const freshMs = 20_000
+/** Within this time a client that was cut off has come again, or has given up. */
+const brokenMs = 2 * 60_000
 const maxSuspects = 10_000
 
 export function createSuspects(clock: Clock): Suspects {
   const corruptAt = new LRUCache<string, number>({ max: maxSuspects, ttl: suspectedMs })
-  const brokenAt = new LRUCache<string, number>({ max: maxSuspects, ttl: suspectedMs })
+  const brokenAt = new LRUCache<string, number>({ max: maxSuspects, ttl: brokenMs })
   const nameOf = (key: NarKey, upstream: string): string => `${upstream}/${narFileName(key)}`
   return {
     note(key, failure, earlier) {

@@ -22,16 +22,12 @@ export class TransferBrokenError extends Error {
  * as long as anybody reads it, whatever becomes of its name.
  */
 export class Transfer {
-  readonly #file: NarFile
+  #file: NarFile | null = null
   #state: State = { kind: 'growing' }
   #released = 0
   #etag = ''
   #change = Promise.withResolvers<undefined>()
   #holders = 1
-
-  constructor(file: NarFile) {
-    this.#file = file
-  }
 
   /** Bytes that may be handed out. */
   get released(): number {
@@ -51,6 +47,11 @@ export class Transfer {
   /** Why it failed; `null` where it did not, or not yet. */
   get failure(): TransferFailure | null {
     return this.#state.kind === 'failed' ? this.#state.failure : null
+  }
+
+  /** Gives it the file that it grows in. */
+  attach(file: NarFile): void {
+    this.#file = file
   }
 
   release(bytes: number, etag: string): void {
@@ -92,6 +93,7 @@ export class Transfer {
     const available = this.#released - position
     if (available <= 0 && this.#state.kind === 'complete') return 0
     if (this.#state.kind === 'failed') throw new TransferBrokenError('the transfer broke off')
+    if (this.#file === null) throw new TransferBrokenError('the transfer has no file')
     return this.#file.read(buffer.subarray(0, Math.min(buffer.length, available)), position)
   }
 
@@ -109,7 +111,7 @@ export class Transfer {
   /** Gives up the first hold, the one of whoever made the transfer. */
   async leave(): Promise<void> {
     this.#holders -= 1
-    if (this.#holders === 0) await this.#file.close()
+    if (this.#holders === 0) await this.#file?.close()
   }
 
   #signal(): void {

@@ -36,7 +36,7 @@ export type Transfers = {
   /** The running transfer of a NAR. */
   running(key: NarKey): Transfer | null
   /** Starts one, from the trusted claims for exactly this NAR that the inquiry has or still gets. */
-  start(key: NarKey, inquiry: Inquiry): Promise<Transfer>
+  start(key: NarKey, inquiry: Inquiry): Transfer
   /** Whether a part of this NAR was handed out that turned out wrong. */
   wasBroken(key: NarKey): boolean
   /** Resolves when nothing is on its way any more. */
@@ -49,41 +49,41 @@ export function createTransfers(deps: TransferDeps): Transfers {
   const limit = pLimit(deps.maxTransfers)
   const suspects = createSuspects(deps.clock)
 
-  const begin = async (key: NarKey, inquiry: Inquiry): Promise<Transfer> => {
+  /** Who comes after a failure gets a try of their own. */
+  const joinable = (name: string): Transfer | null => {
+    const transfer = running.get(name)
+    return transfer === undefined || transfer.failure !== null ? null : transfer
+  }
+
+  const begin = (key: NarKey, inquiry: Inquiry): Transfer => {
     const name = narFileName(key)
-    const staged = await deps.store.stage()
-    const transfer = new Transfer(await staged.open())
+    const transfer = new Transfer()
     running.set(name, transfer)
-    const end = limit(() => run(deps, suspects, { key, inquiry, staged, transfer }))
+    const end = limit(() => stageAndRun(deps, suspects, key, inquiry, transfer))
       .catch((error: unknown) => {
         if (!deps.stopping.aborted) {
           // Weir's own failure: a full disk, a dead thread.
           deps.meter.storeFailed()
           deps.log.error({ event: 'transfer.failed', nar: name, err: error })
         }
+        if (transfer.released > 0) suspects.noteBroken(key)
         transfer.fail({ kind: 'unknown', failures: [] })
       })
       .finally(async () => {
-        running.delete(name)
+        // First nobody can join it any more, then its file is let go of.
+        if (running.get(name) === transfer) running.delete(name)
+        await transfer.leave().catch((error: unknown) => {
+          deps.log.error({ event: 'transfer.failed', nar: name, err: error })
+        })
         ends.delete(end)
-        await staged[Symbol.asyncDispose]()
-        await transfer.leave()
       })
     ends.add(end)
     return transfer
   }
 
-  const starting = new Map<string, Promise<Transfer>>()
   return {
-    running: (key) => running.get(narFileName(key)) ?? null,
-    start(key, inquiry) {
-      const name = narFileName(key)
-      const existing = running.get(name)
-      if (existing !== undefined) return Promise.resolve(existing)
-      const begun = starting.get(name) ?? begin(key, inquiry).finally(() => starting.delete(name))
-      starting.set(name, begun)
-      return begun
-    },
+    running: (key) => joinable(narFileName(key)),
+    start: (key, inquiry) => joinable(narFileName(key)) ?? begin(key, inquiry),
     wasBroken: (key) => suspects.wasBroken(key),
     async idle() {
       while (ends.size > 0) await Promise.all(ends)
@@ -100,28 +100,47 @@ type Run = {
 
 type Suspects = ReturnType<typeof createSuspects>
 
+/** Takes a file and runs; what is staged and not kept is removed in every case. */
+async function stageAndRun(
+  deps: TransferDeps,
+  suspects: Suspects,
+  key: NarKey,
+  inquiry: Inquiry,
+  transfer: Transfer,
+): Promise<void> {
+  await using staged = await deps.store.stage()
+  transfer.attach(await staged.open())
+  await run(deps, suspects, { key, inquiry, staged, transfer })
+}
+
 async function run(deps: TransferDeps, suspects: Suspects, work: Run): Promise<void> {
   const { key, inquiry, transfer } = work
   const failures: SourceFailure[] = []
   const tried = new Set<TrustedAnswer>()
+  let isSkipped = false
   for (;;) {
-    const answers = inquiry.trusted().filter((answer) => offers(answer, key) && !tried.has(answer))
+    // What is promised is the most preferred claim's word; whoever says the same may deliver.
+    const first = inquiry.trusted().find((answer) => offers(answer, key))
+    const answers = untriedSources(inquiry, key, tried)
     for (const answer of answers) tried.add(answer)
-    const [first] = answers
-    if (first !== undefined) {
+    if (first !== undefined && answers.length > 0) {
       const sources = suspects.order(key, answers.map(sourceOf))
       const outcome = await attempt(deps, suspects, work, first, sources, failures)
       if (outcome.kind === 'verified') {
         transfer.complete(outcome)
-        await keep(deps, work, answers, outcome)
+        if (await isChosen(inquiry, key)) await keep(deps, work, first, outcome)
         return
       }
-      if (transfer.released > 0) suspects.noteBroken(key)
+      isSkipped ||= sources.length < answers.length
+      const wasWrong = failures.some(({ kind }) => kind === 'corrupt')
+      if (transfer.released > 0 && (wasWrong || !isReproducible(transfer.etag))) {
+        suspects.noteBroken(key)
+      }
     }
     // Where nothing was handed out yet, a late answer may still bring another source.
     if (transfer.released > 0 || !(await hasLateAnswers(inquiry, key, tried))) break
   }
-  transfer.fail(failureOf(failures, tried.size))
+  transfer.fail(failureOf(failures, isSkipped, inquiry))
 }
 
 async function hasLateAnswers(
@@ -130,7 +149,36 @@ async function hasLateAnswers(
   tried: ReadonlySet<TrustedAnswer>,
 ): Promise<boolean> {
   await inquiry.settled
-  return inquiry.trusted().some((answer) => offers(answer, key) && !tried.has(answer))
+  return untriedSources(inquiry, key, tried).length > 0
+}
+
+/** The trusted claims for the NAR that the most preferred one promises, NarSize included, that were not tried yet. */
+function untriedSources(
+  inquiry: Inquiry,
+  key: NarKey,
+  tried: ReadonlySet<TrustedAnswer>,
+): readonly TrustedAnswer[] {
+  const offered = inquiry.trusted().filter((answer) => offers(answer, key))
+  const [first] = offered
+  if (first === undefined) return []
+  const { narSize } = first.verdict.narinfo
+  return offered.filter(
+    (answer) => answer.verdict.narinfo.narSize === narSize && !tried.has(answer),
+  )
+}
+
+/**
+ * Whether a body that was only cut can be gone on with later: the file that Weir makes is the same every time, one that is
+ * passed on as it came may be followed by another.
+ */
+function isReproducible(etag: string): boolean {
+  return etag.includes('-zstd')
+}
+
+/** Whether this is the NAR of the claim that is answered; the NAR of another trusted claim is given, but not kept. */
+async function isChosen(inquiry: Inquiry, key: NarKey): Promise<boolean> {
+  const choice = await inquiry.chosen
+  return choice.kind === 'trusted' && offers(choice.answer, key)
 }
 
 /** Whether a claim speaks of this NAR. */
@@ -187,38 +235,44 @@ async function attempt(
   )
 }
 
+/** Keeps the NAR under the most preferred claim for it: the one whose promises, CA included, it was held against. */
 async function keep(
   deps: TransferDeps,
   { key, staged }: Run,
-  answers: readonly TrustedAnswer[],
+  { claim, verdict }: TrustedAnswer,
   outcome: Extract<IngestOutcome, { kind: 'verified' }>,
 ): Promise<void> {
-  const { upstream, fileBytes, fileHash, etag } = outcome
-  const answer = answers.find(({ claim }) => claim.upstream === upstream)
-  if (answer === undefined)
-    throw new Error(`an ingestion came from ${upstream}, which was not asked`)
+  const { fileBytes, fileHash, etag } = outcome
   const nowMs = deps.clock.nowMs()
-  const claim = answer.claim.text
   const stored = {
     key,
-    upstream,
-    claim,
+    upstream: claim.upstream,
+    claim: claim.text,
     fileBytes,
     fileHash,
     etag,
     storedAtMs: nowMs,
     usedAtMs: nowMs,
   }
-  const narinfo = renderNarinfo(answer.verdict, deps.storeDir, deps.signing, outcome)
+  const narinfo = renderNarinfo(verdict, deps.storeDir, deps.signing, outcome)
   await deps.keeper.keep(staged, stored, narinfo)
+  const { upstream } = outcome
   deps.log.info({ event: 'nar.stored', nar: narFileName(key), upstream, bytes: fileBytes })
 }
 
-function failureOf(failures: readonly SourceFailure[], tried: number): TransferFailure {
+function failureOf(
+  failures: readonly SourceFailure[],
+  isSkipped: boolean,
+  inquiry: Inquiry,
+): TransferFailure {
   if (failures.some(({ kind }) => kind === 'unreachable')) return { kind: 'unknown', failures }
-  // Tried and no failure: every source was wrong a moment ago, and is not asked again so soon.
-  if (failures.some(({ kind }) => kind === 'corrupt') || (tried > 0 && failures.length === 0)) {
+  // A source that was wrong a moment ago is not asked again so soon, and is wrong still.
+  if (failures.some(({ kind }) => kind === 'corrupt') || isSkipped) {
     return { kind: 'corrupt', failures }
   }
-  return { kind: 'absent', failures }
+  // Whoever could not tell about the path may have its NAR.
+  const isOutage = inquiry.slots.some(
+    ({ optional, answer }) => answer?.kind === 'unknown' && !optional,
+  )
+  return { kind: isOutage ? 'unknown' : 'absent', failures }
 }

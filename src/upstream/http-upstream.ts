@@ -58,20 +58,20 @@ export function createHttpUpstream(options: HttpUpstreamOptions, lookup?: Lookup
     name: options.name,
     async cacheInfo(signal) {
       const response = await get(new URL('nix-cache-info', root), signal, 'identity')
-      return response && (await readAll(plainBody(response), maxCacheInfoBytes))
+      return response && (await readAll(plainBody(response, signal), maxCacheInfoBytes))
     },
     async narinfo(hash, signal) {
       const response = await get(new URL(`${hash}.narinfo`, root), signal, 'identity')
-      return response && (await readAll(plainBody(response), maxNarinfoBytes))
+      return response && (await readAll(plainBody(response, signal), maxNarinfoBytes))
     },
     async nar(url, signal) {
       const address = resolveNarUrl(root, url, options.redirectHosts)
       const response = await get(address, signal, 'identity')
-      return response && plainBody(response)
+      return response && plainBody(response, signal)
     },
     async buildLog(derivation, signal) {
       const response = await get(new URL(`log/${derivation}`, root), signal, 'br, gzip, identity')
-      return response && decodedBody(response)
+      return response && decodedBody(response, signal)
     },
     close: () => agent.close(),
   }
@@ -87,7 +87,7 @@ async function request(
   acceptEncoding: string,
 ): Promise<Response> {
   try {
-    const response = await dispatcher.request({
+    const pending = dispatcher.request({
       origin: url.origin,
       path: `${url.pathname}${url.search}`,
       method: 'GET',
@@ -98,18 +98,34 @@ async function request(
       },
       signal,
     })
-    // Who reads the body hears of its failure; for a body that is given up nobody does, and an error would end Weir.
-    response.body.on('error', () => undefined)
-    return response
+    return await orAbort(pending, signal)
   } catch (error) {
     throw asUpstreamError(error, signal)
   }
+}
+
+/** undici aborts a request that still waits for a connection only when its turn comes: its owner need not wait so long. */
+function orAbort(pending: Promise<Response>, signal: AbortSignal): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => {
+      reject(signal.reason as Error)
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    pending.then((response) => {
+      signal.removeEventListener('abort', abort)
+      // Who reads the body hears of its failure; of one that is given up nobody does, and an error would end Weir.
+      response.body.on('error', () => undefined)
+      if (signal.aborted) response.body.destroy()
+      resolve(response)
+    }, reject)
+  })
 }
 
 function redirectOf(response: Response): string | null {
   if (![301, 302, 303, 307, 308].includes(response.statusCode)) return null
   const { location } = response.headers
   if (typeof location === 'string') return location
+  response.body.destroy()
   throw new UpstreamError('redirect-refused', `status ${response.statusCode} without a Location`)
 }
 
@@ -124,7 +140,9 @@ async function definite(response: Response): Promise<Response | null> {
 
 /** Reads a body that nobody wants to its end, where that is near, so that its connection can be used again. */
 async function giveUp({ body }: Response): Promise<void> {
-  await body.dump().catch(() => undefined)
+  await body.dump({ limit: 64 * 1024, signal: AbortSignal.timeout(1000) }).catch(() => {
+    body.destroy()
+  })
 }
 
 function encodingOf(response: Response): string {
@@ -132,16 +150,16 @@ function encodingOf(response: Response): string {
   return typeof encoding === 'string' ? encoding.trim().toLowerCase() : 'identity'
 }
 
-function plainBody(response: Response): UpstreamBody {
+function plainBody(response: Response, signal: AbortSignal): UpstreamBody {
   const encoding = encodingOf(response)
-  if (encoding === 'identity' || encoding === '') return bodyOf(response)
+  if (encoding === 'identity' || encoding === '') return bodyOf(response, signal)
   response.body.destroy()
   throw new UpstreamError('unexpected-encoding', `the body came with Content-Encoding ${encoding}`)
 }
 
-function decodedBody(response: Response): UpstreamBody {
+function decodedBody(response: Response, signal: AbortSignal): UpstreamBody {
   try {
-    return decodeBody(encodingOf(response), bodyOf(response))
+    return decodeBody(encodingOf(response), bodyOf(response, signal))
   } catch (error) {
     response.body.destroy()
     throw error
@@ -149,11 +167,11 @@ function decodedBody(response: Response): UpstreamBody {
 }
 
 /** The body, whose failures are `UpstreamError`s; leaving the loop early closes the connection. */
-async function* bodyOf(response: Response): AsyncGenerator<Uint8Array> {
+async function* bodyOf(response: Response, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of response.body) yield chunk as Uint8Array
   } catch (error) {
-    throw asUpstreamError(error)
+    throw asUpstreamError(error, signal)
   }
 }
 

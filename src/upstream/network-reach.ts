@@ -9,7 +9,10 @@ const privateSuffixes = ['.localhost', '.local', '.internal', '.home.arpa', '.te
 /** The reach of an IP address as text; what is no global unicast address is private. */
 export function reachOfAddress(address: string): Reach {
   if (!ipaddr.isValid(address)) return 'private'
-  return ipaddr.process(address).range() === 'unicast' ? 'public' : 'private'
+  const parsed = ipaddr.process(address)
+  // All of IPv6 that is given out to the public internet lies in 2000::/3.
+  const isOutside = parsed instanceof ipaddr.IPv6 && ((parsed.parts[0] ?? 0) & 0xe000) !== 0x2000
+  return parsed.range() === 'unicast' && !isOutside ? 'public' : 'private'
 }
 
 /**

@@ -67,7 +67,7 @@ function downgrades(from: URL, to: URL): boolean {
 function hasDotSegment(url: string): boolean {
   const path = url.split('?', 1)[0] ?? ''
   const plain = path.replaceAll(/%2e/gi, '.').replaceAll(/%2f|%5c|\\/gi, '/')
-  return path.includes('\\') || plain.split('/').some((part) => part === '..' || part === '.')
+  return path.includes('\\') || plain.split('/').some((part) => /^\.\.?(;|$)/.test(part))
 }
 
 function quote(text: string): string {

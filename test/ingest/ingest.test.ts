@@ -497,6 +497,18 @@ t.test('xz', async (t) => {
     )
     t.ok(all.every((nar) => isSame(nar, patternNar)))
   })
+
+  t.test('files that need more memory than there is for all wait for each other', async (t) => {
+    // `xz -9` of `smallNar`: 65 MiB of the 256 that a thread has, however little is in it.
+    const bytes = Buffer.from(
+      '/Td6WFoAAATm1rRGAgAhARwAAAAQz1jM4AIPAJ5dAAaANh/vps6/droaek8r6qRTJO2hIwRx/1u/l2m68ym+JXpxK+m02g1+mo+dXiRt4hQG2Q3fBgNl1zuDn8Eu3jdXJ4v5oWFaGKkdzDgh0a4lilXhl5+ByJmGLj7vkpW1GFPqVxfVU4Y11UmIXRJDmxqynsbfW4JzJK0ZAheCPU3H1rhILHg/W0HBjgD41cY1rtwcOzqj5T55ElnvvhgAAAAAhrw2YCqQeAwAAboBkAQAAAaELf+xxGf7AgAAAAAEWVo=',
+      'base64',
+    )
+    const all = await Promise.all(
+      Array.from({ length: 24 }, (_, index) => decode('xz', bytes, randomSizes(40, index))),
+    )
+    t.ok(all.every((nar) => isSame(nar, smallNar)))
+  })
 })
 
 t.test('bzip2, gzip and br', async (t) => {

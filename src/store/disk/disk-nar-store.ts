@@ -36,10 +36,16 @@ export async function openDiskNarStore(dir: string, storeDir: StoreDir): Promise
       return stagedNar(path, async (key, narinfo) => {
         await syncFile(path)
         await rename(path, narPath(key))
-        await syncFile(narDir)
-        // The narinfo comes last: nothing is described that is not there.
-        await writeDurably(partialDir, narinfoPath(key), narinfo)
-        await syncFile(dir)
+        try {
+          await syncFile(narDir)
+          // The narinfo comes last: nothing is described that is not there.
+          await writeDurably(partialDir, narinfoPath(key), narinfo)
+          await syncFile(dir)
+        } catch (error) {
+          // A NAR that is neither described nor recorded would never be evicted.
+          await rm(narPath(key), { force: true })
+          throw error
+        }
       })
     },
     async open(key) {
@@ -103,8 +109,13 @@ function isMissing(error: unknown): boolean {
 /** Replaces a file at once and for good: a reader sees the old text or the new one. */
 async function writeDurably(partialDir: string, path: string, text: string): Promise<void> {
   const temporary = join(partialDir, randomUUID())
-  await writeFile(temporary, text, { flush: true })
-  await rename(temporary, path)
+  try {
+    await writeFile(temporary, text, { flush: true })
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
 }
 
 async function syncFile(path: string): Promise<void> {

@@ -1,0 +1,49 @@
+import type { NarFile, NarStore } from '../../src/ports/nar-store.ts'
+
+/** A store that counts what is open in it. */
+export type CountingStore = NarStore & { readonly openFiles: number; readonly stagedFiles: number }
+
+export function countingStore(store: NarStore): CountingStore {
+  let openFiles = 0
+  let stagedFiles = 0
+  const counted = (file: NarFile): NarFile => {
+    openFiles += 1
+    let isOpen = true
+    return {
+      size: () => file.size(),
+      read: (buffer, position) => file.read(buffer, position),
+      close: async () => {
+        if (!isOpen) throw new Error('a file was closed twice')
+        isOpen = false
+        await file.close()
+        openFiles -= 1
+      },
+    }
+  }
+  return {
+    get openFiles() {
+      return openFiles
+    },
+    get stagedFiles() {
+      return stagedFiles
+    },
+    stage: async () => {
+      const staged = await store.stage()
+      stagedFiles += 1
+      return {
+        path: staged.path,
+        open: async () => counted(await staged.open()),
+        commit: (key, narinfo) => staged.commit(key, narinfo),
+        [Symbol.asyncDispose]: async () => {
+          await staged[Symbol.asyncDispose]()
+          stagedFiles -= 1
+        },
+      }
+    },
+    open: async (key) => {
+      const file = await store.open(key)
+      return file && counted(file)
+    },
+    remove: (key) => store.remove(key),
+  }
+}

@@ -1,0 +1,43 @@
+import type { StorePathHash } from '../../src/nix/store-path.ts'
+import type { Upstream, UpstreamBody } from '../../src/ports/upstream.ts'
+
+type Answered<T> = T | null | Promise<T | null>
+
+/** What an upstream in memory says; what is left out it certainly does not have. Answers may be replaced at any time. */
+export type FakeAnswers = {
+  narinfo?: (hash: StorePathHash, signal: AbortSignal) => Answered<Uint8Array>
+  nar?: (url: string, signal: AbortSignal) => Answered<UpstreamBody>
+  buildLog?: (derivation: string, signal: AbortSignal) => Answered<UpstreamBody>
+}
+
+export type FakeUpstream = Upstream & {
+  readonly answers: FakeAnswers
+  /** What was asked for, in order, as `narinfo HASH`, `nar URL` and `log DERIVATION`. */
+  readonly asked: string[]
+}
+
+export function createFakeUpstream(name: string, answers: FakeAnswers = {}): FakeUpstream {
+  const asked: string[] = []
+  const note = (what: string): void => {
+    asked.push(what)
+  }
+  return {
+    name,
+    answers,
+    asked,
+    cacheInfo: async () => null,
+    narinfo: async (hash, signal) => {
+      note(`narinfo ${hash}`)
+      return (await answers.narinfo?.(hash, signal)) ?? null
+    },
+    nar: async (url, signal) => {
+      note(`nar ${url}`)
+      return (await answers.nar?.(url, signal)) ?? null
+    },
+    buildLog: async (derivation, signal) => {
+      note(`log ${derivation}`)
+      return (await answers.buildLog?.(derivation, signal)) ?? null
+    },
+    close: async () => undefined,
+  }
+}

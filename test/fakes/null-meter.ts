@@ -1,0 +1,14 @@
+import type { Meter } from '../../src/ports/meter.ts'
+
+/** A meter that measures nothing but what a test takes over. */
+export function createNullMeter(taken: Partial<Meter> = {}): Meter {
+  return {
+    upstreamAnswered: () => undefined,
+    claimJudged: () => undefined,
+    narFetched: () => undefined,
+    narSourceFailed: () => undefined,
+    storeFailed: () => undefined,
+    narEvicted: () => undefined,
+    ...taken,
+  }
+}
