@@ -110,9 +110,13 @@ function orAbort(pending: Promise<Response>, signal: AbortSignal): Promise<Respo
     const abort = (): void => {
       reject(signal.reason as Error)
     }
+    if (signal.aborted) abort()
     signal.addEventListener('abort', abort, { once: true })
-    pending.then((response) => {
+    const unlisten = (): void => {
       signal.removeEventListener('abort', abort)
+    }
+    pending.then(unlisten, unlisten)
+    pending.then((response) => {
       // Who reads the body hears of its failure; of one that is given up nobody does, and an error would end Weir.
       response.body.on('error', () => undefined)
       if (signal.aborted) response.body.destroy()
