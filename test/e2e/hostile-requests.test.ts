@@ -95,6 +95,7 @@ t.test('ranges, tags and HEAD of a stored NAR', async (t) => {
     'fetches nothing',
   )
   const whole = await rawGet(url)
+  await weir.waitForLog('nar.stored')
   const { etag } = whole.headers
   t.match(etag, /^".+"$/)
   t.equal(whole.headers['accept-ranges'], 'bytes')
