@@ -29,6 +29,7 @@ import { createFakeUpstream, type FakeUpstream } from '../fakes/fake-upstream.ts
 import { createFixedClock } from '../fakes/fixed-clock.ts'
 import { createNullMeter } from '../fakes/null-meter.ts'
 import { createSilentLog } from '../fakes/silent-log.ts'
+import { workFolder } from '../fakes/work-folder.ts'
 import {
   claimFor,
   createWorld,
@@ -90,12 +91,12 @@ async function cacheFiles({ dir }: Pick<World, 'dir'>): Promise<readonly string[
 }
 
 async function world(t: Tap, options: Omit<WorldOptions, 'dir'> & { readonly dir?: string }) {
-  const made = await createWorld({ ...options, dir: options.dir ?? t.testdir() })
+  const made = await createWorld({ ...options, dir: options.dir ?? workFolder(t) })
   t.teardown(() => made.transfers.idle())
   return made
 }
 
-type Tap = { testdir(): string; teardown(act: () => unknown): unknown }
+type Tap = { teardown(act: () => unknown): unknown }
 
 /** A gate that a test opens. */
 const gate = (): PromiseWithResolvers<undefined> => Promise.withResolvers<undefined>()
@@ -398,7 +399,7 @@ t.test('a narinfo', async (t) => {
     const names = { add: [keys.a.name, keys.b.name, keys.weir.name], replace: [keys.weir.name] }
     const promised = { ...names, keep: [keys.a.name, keys.b.name] }
     for (const mode of ['add', 'replace', 'keep'] as const) {
-      const made = await world(t, { upstreams, mode, dir: t.testdir() })
+      const made = await world(t, { upstreams, mode, dir: workFolder(t) })
       const cold = await fetchNarinfo(made, claim)
       await fetchNar(made, claim.key)
       await made.transfers.idle()
@@ -422,7 +423,7 @@ t.test('a narinfo', async (t) => {
   t.test('of a path that proves itself is signed only once its NAR was seen', async (t) => {
     const claim = contentAddressed()
     for (const mode of ['add', 'replace', 'keep'] as const) {
-      const made = await world(t, { upstreams: [upstreamWith('c', claim)], mode, dir: t.testdir() })
+      const made = await world(t, { upstreams: [upstreamWith('c', claim)], mode, dir: workFolder(t) })
       const before = await fetchNarinfo(made, claim)
       t.same(signerNames(before), [], mode)
       t.ok(field(before, 'CA'))
@@ -681,7 +682,7 @@ t.test('sources of a NAR', async (t) => {
       const b = upstreamWith('b', renamed)
       b.answers.narinfo = () => late.promise.then(() => renamed.text)
       if (!isLate) late.resolve(undefined)
-      const made = await world(t, { upstreams: [a, b], dir: t.testdir() })
+      const made = await world(t, { upstreams: [a, b], dir: workFolder(t) })
       if (!isLate) await made.finder.inquire(hash).settled
       t.equal(field(await fetchNarinfo(made, hello), 'StorePath'), kept)
       const answer = fetchNar(made, key)
@@ -992,7 +993,7 @@ t.test('what is stored', async (t) => {
 
   t.test('and has vanished, or was cut, is fetched again', async (t) => {
     for (const harm of [rm, (file: string) => truncate(file, 10)]) {
-      const { made, a, bytes, file } = await storedWorld(t, { dir: t.testdir() })
+      const { made, a, bytes, file } = await storedWorld(t, { dir: workFolder(t) })
       await made.substituter.narinfo(hash)
       const before = must((await made.catalog.find(hash))[0])
       made.clock.advance(1000)
@@ -1095,7 +1096,7 @@ t.test('a NAR that cannot be kept', async (t) => {
   })
 
   t.test('because its narinfo cannot be written leaves no file either', async (t) => {
-    const dir = t.testdir()
+    const dir = workFolder(t)
     // Something is where the narinfo belongs: renaming fails after the NAR has its name.
     await mkdir(join(dir, 'cache', `${hash}.narinfo`, 'in the way'), { recursive: true })
     const { made, bytes, storeFailures } = await failing(t, { dir })
