@@ -423,7 +423,11 @@ t.test('a narinfo', async (t) => {
   t.test('of a path that proves itself is signed only once its NAR was seen', async (t) => {
     const claim = contentAddressed()
     for (const mode of ['add', 'replace', 'keep'] as const) {
-      const made = await world(t, { upstreams: [upstreamWith('c', claim)], mode, dir: workFolder(t) })
+      const made = await world(t, {
+        upstreams: [upstreamWith('c', claim)],
+        mode,
+        dir: workFolder(t),
+      })
       const before = await fetchNarinfo(made, claim)
       t.same(signerNames(before), [], mode)
       t.ok(field(before, 'CA'))
