@@ -6,13 +6,13 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { ingest, type OpenSource } from './ingest/ingestion.ts'
 import type { WorkerReport, WorkerRequest, WorkerSetup } from './ingest/worker-messages.ts'
 import type { IngestEvents } from './ports/nar-ingest.ts'
+import type { Upstream } from './ports/upstream.ts'
 import { createHttpUpstream } from './upstream/http-upstream.ts'
 
 const port = parentPort
 if (port === null) throw new Error('ingest-worker runs as a worker thread only')
 
-const { upstreams } = workerData as WorkerSetup
-const byName = new Map(upstreams.map((options) => [options.name, createHttpUpstream(options)]))
+let byName = connect(workerData as WorkerSetup)
 const running = new Map<number, AbortController>()
 
 const open: OpenSource = async (source, signal) =>
@@ -20,6 +20,17 @@ const open: OpenSource = async (source, signal) =>
 
 const report = (message: WorkerReport): void => {
   port.postMessage(message)
+}
+
+function connect({ upstreams }: WorkerSetup): ReadonlyMap<string, Upstream> {
+  return new Map(upstreams.map((options) => [options.name, createHttpUpstream(options)]))
+}
+
+function configure(setup: WorkerSetup): void {
+  const before = byName
+  byName = connect(setup)
+  // Running jobs finish over the connections that they have.
+  for (const upstream of before.values()) void upstream.close()
 }
 
 async function start({ id, job }: Extract<WorkerRequest, { kind: 'start' }>): Promise<void> {
@@ -52,5 +63,8 @@ port.on('message', (message: WorkerRequest) => {
       return
     case 'abort':
       running.get(message.id)?.abort()
+      return
+    case 'configure':
+      configure(message.setup)
   }
 })

@@ -3,6 +3,7 @@ import type { Log } from '../ports/log.ts'
 import type { BuildLogs } from '../substituter/build-logs.ts'
 import type { Substituter } from '../substituter/substituter.ts'
 import { TransferBrokenError } from '../substituter/transfer.ts'
+import { clientOf } from './client.ts'
 import type { HttpMeter } from './http-meter.ts'
 import { answerLog } from './log-route.ts'
 import { answerNarinfo } from './narinfo-route.ts'
@@ -66,7 +67,7 @@ async function serve(
       status: response.statusCode,
       complete: response.writableFinished,
       ms: Math.round(performance.now() - startedAt),
-      client: socket.remoteAddress ?? 'unix',
+      client: clientOf(request),
     })
   })
   try {

@@ -4,6 +4,7 @@ import type { NarBody } from '../substituter/nar-body.ts'
 import type { NarAnswer, Substituter } from '../substituter/substituter.ts'
 import { type ByteRange, parseByteRange, resolveRange } from './byte-range.ts'
 import type { HttpMeter } from './http-meter.ts'
+import { clientOf } from './client.ts'
 import { replyNoClaim, replyUnknown } from './no-claim.ts'
 import { replyText } from './reply.ts'
 import { sendBody } from './send-body.ts'
@@ -25,7 +26,7 @@ export async function answerNar(
   }
   const range = parseByteRange(request.headers.range)
   const isResume = range !== null
-  const answer = await deps.substituter.nar(key, { isResume }, signal)
+  const answer = await deps.substituter.nar(key, { isResume, client: clientOf(request) }, signal)
   if (answer.kind !== 'found') {
     replyNoNar(deps, response, answer, isResume)
     return
@@ -147,7 +148,11 @@ function replyNoNar(
       meter.answered('nar', answer.failure.kind === 'absent' ? 'absent' : 'error', '')
       const said = answer.failure.failures.map(({ upstream, message }) => `${upstream}: ${message}`)
       const why = said.join('; ') || 'the NAR could not be fetched'
-      if (answer.failure.kind === 'absent')
+      if (answer.failure.kind === 'refused')
+        replyText(response, 404, 'this NAR is not trusted any more', {
+          'x-weir-verdict': 'refused',
+        })
+      else if (answer.failure.kind === 'absent')
         replyText(response, 404, `no upstream has this NAR: ${why}`)
       else if (isResume) replyText(response, 404, `the rest of this NAR cannot be had: ${why}`)
       else if (answer.failure.kind === 'unknown') replyUnknown(response, why)

@@ -3,7 +3,7 @@ import type { StorePathHash } from '../nix/store-path.ts'
 import type { Substituter } from '../substituter/substituter.ts'
 import type { HttpMeter } from './http-meter.ts'
 import { replyNoClaim } from './no-claim.ts'
-import { reply } from './reply.ts'
+import { headerText, reply } from './reply.ts'
 
 /** `GET /<hash>.narinfo` */
 export async function answerNarinfo(
@@ -21,6 +21,8 @@ export async function answerNarinfo(
     'content-type': 'text/x-nix-narinfo',
     'x-weir-verdict': 'trusted',
     'x-weir-upstream': answer.upstream,
+    ...(answer.rule === null ? {} : { 'x-weir-rule': headerText(answer.rule) }),
+    ...(answer.wouldRefuse === null ? {} : { 'x-weir-would-refuse': answer.wouldRefuse }),
   }
   reply(response, 200, headers, answer.body)
 }

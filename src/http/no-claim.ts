@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import type { AnswerSlot } from '../policy/choose.ts'
+import type { AnswerSlot } from '../policy/answer.ts'
 import type { NoClaim } from '../substituter/substituter.ts'
 import { replyText } from './reply.ts'
 

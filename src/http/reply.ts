@@ -30,3 +30,8 @@ export function replyText(
     `${text}\n`,
   )
 }
+
+/** A text as a header may carry it: what is not printable ASCII is percent-encoded. */
+export function headerText(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]|%/gu, (character) => encodeURIComponent(character))
+}

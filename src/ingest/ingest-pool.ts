@@ -19,12 +19,16 @@ const workerFile = new URL(`../ingest-worker${extname(import.meta.url)}`, import
  */
 const resourceLimits = { maxYoungGenerationSizeMb: 3 }
 
+/** Worker threads that can be told of other upstreams: jobs that are given later use those. */
+export type IngestPool = NarIngest & { configure(setup: WorkerSetup): void }
+
 /** Ingestion in `size` worker threads. A thread that dies fails its jobs and is replaced. */
-export function createIngestPool(size: number, setup: WorkerSetup): NarIngest {
+export function createIngestPool(size: number, initial: WorkerSetup): IngestPool {
   const running = new Map<number, Running>()
   const workers = new Set<Worker>()
   let lastId = 0
   let isClosed = false
+  let setup = initial
 
   const spawn = (): void => {
     const worker = new Worker(workerFile, { workerData: setup, resourceLimits })
@@ -70,6 +74,11 @@ export function createIngestPool(size: number, setup: WorkerSetup): NarIngest {
         running.set(id, { worker, events, resolve: finished(resolve), reject: finished(reject) })
         post({ kind: 'start', id, job })
       })
+    },
+    configure(next) {
+      setup = next
+      const message: WorkerRequest = { kind: 'configure', setup }
+      for (const worker of workers) worker.postMessage(message)
     },
     async close() {
       isClosed = true

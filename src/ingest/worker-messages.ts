@@ -8,6 +8,8 @@ export type WorkerSetup = { readonly upstreams: readonly HttpUpstreamOptions[] }
 export type WorkerRequest =
   | { readonly kind: 'start'; readonly id: number; readonly job: IngestJob }
   | { readonly kind: 'abort'; readonly id: number }
+  /** Jobs that start later use these upstreams. */
+  | { readonly kind: 'configure'; readonly setup: WorkerSetup }
 
 /** From a worker to the main thread. */
 export type WorkerReport =

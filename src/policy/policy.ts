@@ -44,3 +44,13 @@ export function rankOf({ upstreams }: Pick<Policy, 'upstreams'>, name: string): 
   const rank = upstreams.findIndex((upstream) => upstream.name === name)
   return rank === -1 ? Infinity : rank
 }
+
+/** The policy as it would be enforced, where it only reports. */
+export function enforced(policy: Policy): Policy {
+  return policy.enforce ? policy : { ...policy, enforce: true }
+}
+
+/** The plain order that report-only serves by: the upstreams' own keys, no rules; recalls hold all the same. */
+export function plainOrder(policy: Policy): Policy {
+  return { ...policy, rules: [], unmatched: 'allow', enforce: false }
+}

@@ -1,84 +1,123 @@
 import { contentAddressMatches } from '../nix/content-address.ts'
-import { fingerprint } from '../nix/fingerprint.ts'
+import { formatHash } from '../nix/hash.ts'
 import { supportsContentHash } from '../nix/nar-content-hash.ts'
 import type { Narinfo } from '../nix/narinfo.ts'
-import { type PublicKey, type Signature, verifySignature } from '../nix/signature.ts'
+import type { PublicKey } from '../nix/signature.ts'
+import { type Block, blockOf } from './block.ts'
 import type { Claim } from './claim.ts'
 import type { Policy } from './policy.ts'
+import { type Rule, ruleFor } from './rule.ts'
+import { type JudgedSignature, judgeSignatures, type SignatureEvidence } from './signatures.ts'
 
-/** What one signature of a claim turned out to be. */
-export type SignatureEvidence = {
-  readonly keyName: string
-  /** `vouches`: valid, by a key of the claim's upstream. `valid`: by a key that Weir holds for another upstream. */
-  readonly result: 'vouches' | 'valid' | 'bad-signature' | 'unknown-key'
-}
+export type { SignatureEvidence } from './signatures.ts'
 
-/** Why a claim is refused; the names are trust.md's. */
+/** Why a claim is refused; the names are trust.md's, where it has them. */
 export type RefusalReason =
+  | 'blocked'
+  | 'upstream-suspended'
   | 'upstream-not-allowed'
   | 'bad-content-address'
   | 'weak-content-address'
   | 'no-trusted-signature'
   | 'unknown-key'
+  /** What other claims make of it: too few say the same … */
+  | 'no-agreement'
+  /** … or trusted ones say something else, where the rule does not stand that … */
+  | 'divergence'
+  /** … or its name contradicts a better one for the same hash … */
+  | 'name-conflict'
+  /** … or a better upstream's references expect another name. */
+  | 'unexpected-name'
 
-/** Who answers for a trusted claim. A content address alone proves bytes, not yet seen; a signature names a key. */
+/**
+ * Who answers for a trusted claim. A content address alone proves bytes, not yet seen; a signature names a key;
+ * `insecure` is nobody: the upstream is configured to be believed.
+ */
 export type Voucher =
-  { readonly kind: 'signature'; readonly keyName: string } | { readonly kind: 'content-address' }
+  | { readonly kind: 'signature'; readonly keyName: string }
+  | { readonly kind: 'content-address' }
+  | { readonly kind: 'insecure' }
 
-export type TrustedVerdict = {
+type Judged = {
+  /** The rule that decided; `null` where none matches the name. */
+  readonly rule: Rule | null
+  readonly evidence: readonly SignatureEvidence[]
+  /** The name follows from a strong content address: nobody can say another one truthfully. */
+  readonly isNameProven: boolean
+  /** A key of the claim's own upstream signed it: the upstream stands for the name, whether or not it may. */
+  readonly isSignedByUpstream: boolean
+}
+
+export type TrustedVerdict = Judged & {
   readonly kind: 'trusted'
   /** The claim's known fields, with only the signatures that verified, and only a CA that recomputes. */
   readonly narinfo: Narinfo
   readonly voucher: Voucher
-  readonly evidence: readonly SignatureEvidence[]
+  /** The keys whose valid signatures vouch; none where a content address does it alone. */
+  readonly keys: readonly PublicKey[]
 }
 
-export type RefusedVerdict = {
+export type RefusedVerdict = Judged & {
   readonly kind: 'refused'
   readonly reason: RefusalReason
-  readonly evidence: readonly SignatureEvidence[]
+  /** The recall, where the reason is `blocked`. */
+  readonly block: Block | null
 }
 
 /** What Weir decides of a claim. */
 export type Verdict = TrustedVerdict | RefusedVerdict
 
 /**
- * The verdict on a claim, in the order of trust.md ("The verdict on a claim"): the content address first, then the
- * signatures. An upstream that the policy does not name may vouch for nothing: a stored claim of one that was removed.
+ * The verdict on a claim by itself: steps 2 to 5 of trust.md ("The verdict on a claim"), in that order. The first step is
+ * `readClaim`; the sixth, and what names say of each other, are `decide`'s, which sees all claims.
  */
 export function judge(policy: Policy, claim: Claim): Verdict {
   const { narinfo } = claim
-  const judged = judgeSignatures(policy, claim)
-  const evidence = judged.map(({ evidence }) => evidence)
-  if (!policy.upstreams.some(({ name }) => name === claim.upstream)) {
-    return { kind: 'refused', reason: 'upstream-not-allowed', evidence }
-  }
-  const vouching = evidence.find(({ result }) => result === 'vouches')
+  const rule = ruleFor(policy.rules, narinfo.storePath.name)
+  const signatures = judgeSignatures(policy, rule, claim)
   const address = judgeContentAddress(policy, narinfo)
-  if (vouching === undefined && address !== 'proves-itself') {
-    return { kind: 'refused', reason: refusalReason(address, evidence), evidence }
+  const judged: Judged = {
+    rule,
+    evidence: signatures.map(({ evidence }) => evidence),
+    isNameProven: address === 'proves-itself',
+    isSignedByUpstream: signatures.some(({ isUpstreams }) => isUpstreams),
+  }
+  const block = blockOf(policy.blocks, narinfo)
+  if (block !== null) return { ...judged, kind: 'refused', reason: 'blocked', block }
+  const barred = barredUpstream(policy, rule, claim.upstream)
+  if (barred !== null) return { ...judged, kind: 'refused', reason: barred, block: null }
+  const vouching = signatures.flatMap(({ vouchingKey }) => vouchingKey ?? [])
+  const voucher = voucherOf(policy, rule, claim, address, vouching)
+  if (voucher === null) {
+    const reason = refusalReason(address, judged.evidence)
+    return { ...judged, kind: 'refused', reason, block: null }
   }
   return {
+    ...judged,
     kind: 'trusted',
-    narinfo: {
-      ...narinfo,
-      ca: address === 'proves-itself' || address === 'weak' ? narinfo.ca : null,
-      signatures: judged
-        .filter(({ evidence: { result } }) => result === 'vouches' || result === 'valid')
-        .map(({ signature }) => signature),
-      malformedSignatures: [],
-      unknownFields: [],
-    },
-    voucher:
-      vouching === undefined
-        ? { kind: 'content-address' }
-        : { kind: 'signature', keyName: vouching.keyName },
-    evidence,
+    narinfo: cleaned(narinfo, address, signatures),
+    voucher,
+    keys: vouching,
   }
+}
+
+/** The third step: whether the claim's upstream may speak for the name at all. */
+function barredUpstream(
+  policy: Policy,
+  rule: Rule | null,
+  upstream: string,
+): 'upstream-suspended' | 'upstream-not-allowed' | null {
+  if (policy.suspended.has(upstream)) return 'upstream-suspended'
+  // A stored claim of an upstream that was removed vouches for nothing.
+  if (!policy.upstreams.some(({ name }) => name === upstream)) return 'upstream-not-allowed'
+  const isAllowed =
+    rule === null ? policy.unmatched === 'allow' : (rule.from?.includes(upstream) ?? true)
+  return isAllowed ? null : 'upstream-not-allowed'
 }
 
 type AddressFinding = 'none' | 'proves-itself' | 'weak' | 'wrong'
 
+/** The fourth step. */
 function judgeContentAddress(policy: Policy, narinfo: Narinfo): AddressFinding {
   const { ca } = narinfo
   if (ca === null) return 'none'
@@ -86,11 +125,34 @@ function judgeContentAddress(policy: Policy, narinfo: Narinfo): AddressFinding {
   // What Weir could not hold the NAR's content against must not vouch for it, nor be handed on.
   if (!supportsContentHash(ca)) return 'wrong'
   // Collisions of md5 and sha1 deliver other content under the same path.
-  return ca.hash.algorithm === 'sha256' || ca.hash.algorithm === 'sha512' ? 'proves-itself' : 'weak'
+  if (ca.hash.algorithm !== 'sha256' && ca.hash.algorithm !== 'sha512') return 'weak'
+  return contradictsNarHash(narinfo) ? 'wrong' : 'proves-itself'
+}
+
+/** A NAR without its own hash in it is hashed as it is: a NarHash that differs from its content address is nobody's. */
+function contradictsNarHash({ ca, narHash, storePath, references }: Narinfo): boolean {
+  const isSelfless = !references.some(({ baseName }) => baseName === storePath.baseName)
+  const isPlain = ca?.method === 'recursive' && ca.hash.algorithm === 'sha256' && isSelfless
+  return isPlain && formatHash(ca.hash) !== formatHash(narHash)
+}
+
+/** The fourth and fifth step together: who vouches, `null` for nobody. */
+function voucherOf(
+  policy: Policy,
+  rule: Rule | null,
+  claim: Claim,
+  address: AddressFinding,
+  [vouching]: readonly PublicKey[],
+): Voucher | null {
+  if (vouching !== undefined) return { kind: 'signature', keyName: vouching.name }
+  if (rule !== null && rule.signedBy !== null) return null
+  if (address === 'proves-itself') return { kind: 'content-address' }
+  const upstream = policy.upstreams.find(({ name }) => name === claim.upstream)
+  return upstream?.insecureUnsigned === true && address !== 'wrong' ? { kind: 'insecure' } : null
 }
 
 function refusalReason(
-  address: Exclude<AddressFinding, 'proves-itself'>,
+  address: AddressFinding,
   evidence: readonly SignatureEvidence[],
 ): RefusalReason {
   switch (address) {
@@ -98,33 +160,27 @@ function refusalReason(
       return 'bad-content-address'
     case 'weak':
       return 'weak-content-address'
-    case 'none': {
-      const unknown =
+    case 'none':
+    case 'proves-itself': {
+      const isUnknown =
         evidence.length > 0 && evidence.every(({ result }) => result === 'unknown-key')
-      return unknown ? 'unknown-key' : 'no-trusted-signature'
+      return isUnknown ? 'unknown-key' : 'no-trusted-signature'
     }
   }
 }
 
-function judgeSignatures(
-  policy: Policy,
-  claim: Claim,
-): readonly { readonly signature: Signature; readonly evidence: SignatureEvidence }[] {
-  const message = fingerprint(claim.narinfo, policy.storeDir)
-  return claim.narinfo.signatures.map((signature) => {
-    const { keyName } = signature
-    const holders = policy.upstreams.filter(({ keys }) => keyNamed(keys, keyName) !== null)
-    const key = holders[0] === undefined ? null : keyNamed(holders[0].keys, keyName)
-    if (key === null) return { signature, evidence: { keyName, result: 'unknown-key' } }
-    if (!verifySignature(key, message, signature)) {
-      return { signature, evidence: { keyName, result: 'bad-signature' } }
-    }
-    const vouches = holders.some(({ name }) => name === claim.upstream)
-    return { signature, evidence: { keyName, result: vouches ? 'vouches' : 'valid' } }
-  })
-}
-
-/** One name means one key everywhere: two keys under one name are an error when the settings are loaded. */
-function keyNamed(keys: readonly PublicKey[], name: string): PublicKey | null {
-  return keys.find((key) => key.name === name) ?? null
+function cleaned(
+  narinfo: Narinfo,
+  address: AddressFinding,
+  signatures: readonly JudgedSignature[],
+): Narinfo {
+  return {
+    ...narinfo,
+    ca: address === 'proves-itself' || address === 'weak' ? narinfo.ca : null,
+    signatures: signatures
+      .filter(({ evidence: { result } }) => result === 'vouches' || result === 'valid')
+      .map(({ signature }) => signature),
+    malformedSignatures: [],
+    unknownFields: [],
+  }
 }

@@ -1,13 +1,19 @@
 import type { StorePathHash } from '../nix/store-path.ts'
 import type { NarKey } from '../nix/nar-key.ts'
 
-/** A NAR in the store, and the claim that it was verified against. */
-export type StoredNar = {
-  readonly key: NarKey
-  /** The upstream that made the claim. */
+/** A claim as its upstream sent it, with its signatures: judged again before it is answered. */
+export type StoredClaim = {
   readonly upstream: string
-  /** The claim as the upstream sent it, with its signatures: judged again before it is answered. */
   readonly claim: Uint8Array
+}
+
+/** A NAR in the store, and the claim that it was verified against. */
+export type StoredNar = StoredClaim & {
+  readonly key: NarKey
+  /** What other upstreams said of it, and was equal: a rule may want several. */
+  readonly witnesses: readonly StoredClaim[]
+  /** Whether nobody could still have had a better claim; else the upstreams are asked again. */
+  readonly isCertain: boolean
   readonly fileBytes: number
   /** sha256 of the file, as `sha256:nix32`. */
   readonly fileHash: string
@@ -31,5 +37,7 @@ export type Catalog = {
   totals(): Promise<{ readonly count: number; readonly bytes: number }>
   /** At most `limit` records, those used longest ago first. */
   leastRecentlyUsed(limit: number): Promise<readonly StoredNar[]>
+  /** At most `limit` records, in an order of their own, that come after the one of `after`; from the first where it is `null`. */
+  page(after: NarKey | null, limit: number): Promise<readonly StoredNar[]>
   close(): Promise<void>
 }

@@ -9,6 +9,14 @@ export type Meter = {
   }): void
   /** A claim was judged; `result` is `trusted`, `malformed` or the reason of the refusal. */
   claimJudged(upstream: string, result: string): void
+  /** A signature failed under a key that Weir holds. */
+  badSignature(upstream: string): void
+  /** Trusted claims for one path differ. */
+  diverged(): void
+  /** An upstream signed a name that a better one contradicts. */
+  nameLied(upstream: string): void
+  /** Report only: what was served would have been refused; the reasons are finite. */
+  wouldRefuse(reason: string): void
   /** Bytes that came from an upstream for a NAR. */
   narFetched(upstream: string, bytes: number): void
   /** An upstream did not give the NAR that it claimed; `code` is finite. */

@@ -9,6 +9,8 @@ export type UpstreamErrorCode =
   | 'timeout'
   | 'reset'
   | 'status'
+  /** It failed so often that it is not asked for a while. */
+  | 'breaker-open'
   | 'too-large'
   | 'unexpected-encoding'
   | 'url-refused'

@@ -2,10 +2,12 @@ import { createHash } from 'node:crypto'
 import { formatHash } from '../nix/hash.ts'
 import type { Narinfo } from '../nix/narinfo.ts'
 import type { NarKey } from '../nix/nar-key.ts'
-import type { TrustedAnswer } from '../policy/choose.ts'
+import type { TrustedAnswer } from '../policy/answer.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { NarFile, NarStore } from '../ports/nar-store.ts'
+import type { Inquiry } from './inquiry.ts'
 import type { StoreKeeper } from './store-keeper.ts'
+import { storedRecord } from './stored-record.ts'
 
 const readBytes = 256 * 1024
 
@@ -24,28 +26,22 @@ export async function adoptNar(
     readonly verifyStored: VerifyStored
   },
   key: NarKey,
-  { claim, verdict }: TrustedAnswer,
+  answer: TrustedAnswer,
+  inquiry: Pick<Inquiry, 'trusted' | 'views'>,
 ): Promise<boolean> {
   const file = await deps.store.open(key)
   if (file === null) return false
   try {
-    if (!(await deps.verifyStored(file, verdict.narinfo))) {
+    if (!(await deps.verifyStored(file, answer.verdict.narinfo))) {
       await deps.store.remove(key)
       return false
     }
     const { fileHash, fileBytes } = await hashFile(file)
     const etag = `"${fileHash.slice(fileHash.indexOf(':') + 1)}"`
-    const nowMs = deps.clock.nowMs()
-    await deps.keeper.adopt({
-      key,
-      upstream: claim.upstream,
-      claim: claim.text,
-      fileBytes,
-      fileHash,
-      etag,
-      storedAtMs: nowMs,
-      usedAtMs: nowMs,
-    })
+    const { isCertain } = inquiry.views.serving
+    const said = { trusted: inquiry.trusted(), isCertain }
+    const verified = { fileBytes, fileHash, etag }
+    await deps.keeper.adopt(storedRecord(key, answer, said, verified, deps.clock.nowMs()))
     return true
   } finally {
     await file.close()

@@ -1,87 +1,124 @@
 import { formatStorePath, type StorePathHash } from '../nix/store-path.ts'
-import type { Answer } from '../policy/choose.ts'
 import { readClaim } from '../policy/claim.ts'
+import type { ExpectedName } from '../policy/names.ts'
 import type { Policy } from '../policy/policy.ts'
-import { judge } from '../policy/verdict.ts'
+import type { JudgedSlot, Reply } from '../policy/views.ts'
 import type { Clock } from '../ports/clock.ts'
+import type { Evidence } from '../ports/evidence.ts'
 import type { Log } from '../ports/log.ts'
 import type { Meter } from '../ports/meter.ts'
 import { type Upstream, UpstreamError } from '../ports/upstream.ts'
 import { Inquiry } from './inquiry.ts'
 
 export type AskDeps = {
-  readonly policy: Policy
-  /** Those of the policy, in its order. */
-  readonly upstreams: readonly Upstream[]
+  /** The policy of now. */
+  readonly policy: () => Policy
+  /** The upstreams of now: those of the policy. */
+  readonly upstreams: () => readonly Upstream[]
   readonly clock: Clock
   readonly log: Log
   readonly meter: Meter
+  readonly evidence: Evidence
   /** How long an upstream may take for a narinfo. */
-  readonly narinfoTimeoutMs: number
+  readonly narinfoTimeoutMs: () => number
   /** Aborted when Weir stops. */
   readonly stopping: AbortSignal
 }
 
-/** Asks every upstream for a hash, side by side, and judges what each says. */
-export function askUpstreams(deps: AskDeps, hash: StorePathHash): Inquiry {
-  const optionals = new Map(deps.policy.upstreams.map(({ name, optional }) => [name, optional]))
-  return new Inquiry(
-    deps.upstreams.map((upstream) => ({
-      upstream: upstream.name,
-      optional: optionals.get(upstream.name) ?? false,
-      answer: askOne(deps, upstream, hash),
-    })),
-  )
+/** Asks the upstreams for a hash, as the policy wants them asked, and judges what each says. */
+export function askUpstreams(
+  deps: AskDeps,
+  hash: StorePathHash,
+  expected: () => ExpectedName | null,
+): Inquiry {
+  const policy = deps.policy()
+  const upstreams = deps.upstreams()
+  return new Inquiry({
+    policy: deps.policy,
+    expected,
+    ask: (name) => {
+      const upstream = upstreams.find((each) => each.name === name)
+      // The policy has no upstream that is not there; should it, nothing is known of what that one has.
+      if (upstream === undefined) return Promise.resolve(noSuchUpstream)
+      return askOne(deps, policy, upstream, hash)
+    },
+    judged: (slot) => {
+      tell(deps, policy, hash, slot)
+    },
+  })
 }
 
-async function askOne(deps: AskDeps, upstream: Upstream, hash: StorePathHash): Promise<Answer> {
+const noSuchUpstream: Reply = { kind: 'unknown', code: 'internal', reason: 'no such upstream' }
+
+async function askOne(
+  deps: AskDeps,
+  policy: Policy,
+  upstream: Upstream,
+  hash: StorePathHash,
+): Promise<Reply> {
   const startedMs = deps.clock.nowMs()
   const measure = (result: 'found' | 'absent' | 'error'): void => {
     const seconds = (deps.clock.nowMs() - startedMs) / 1000
     deps.meter.upstreamAnswered({ upstream: upstream.name, object: 'narinfo', result, seconds })
   }
   try {
-    const deadline = AbortSignal.timeout(deps.narinfoTimeoutMs)
+    const deadline = AbortSignal.timeout(deps.narinfoTimeoutMs())
     const text = await upstream.narinfo(hash, AbortSignal.any([deadline, deps.stopping]))
     measure(text === null ? 'absent' : 'found')
-    return text === null ? { kind: 'absent' } : judgeText(deps, upstream.name, hash, text)
+    return text === null ? { kind: 'absent' } : readReply(deps, policy, upstream.name, hash, text)
   } catch (error) {
     measure('error')
     return unknown(deps, upstream.name, hash, error)
   }
 }
 
-function unknown(deps: AskDeps, upstream: string, hash: StorePathHash, error: unknown): Answer {
+function unknown(deps: AskDeps, upstream: string, hash: StorePathHash, error: unknown): Reply {
   const code = error instanceof UpstreamError ? error.code : 'internal'
   const reason = error instanceof Error ? error.message : String(error)
   if (deps.stopping.aborted)
     return { kind: 'unknown', code: 'stopping', reason: 'Weir is stopping' }
-  deps.log.warn({ event: 'upstream.failed', upstream, object: 'narinfo', hash, code, reason })
+  // That an upstream is known to be down was said when it went down.
+  if (code !== 'breaker-open') {
+    deps.log.warn({ event: 'upstream.failed', upstream, object: 'narinfo', hash, code, reason })
+  }
   if (code === 'internal') deps.log.error({ event: 'internal.error', err: error })
   return { kind: 'unknown', code, reason }
 }
 
-function judgeText(deps: AskDeps, upstream: string, hash: StorePathHash, text: Uint8Array): Answer {
-  const reading = readClaim(deps.policy, upstream, hash, text)
-  if (reading.kind === 'malformed') {
-    const { reason } = reading
-    deps.meter.claimJudged(upstream, 'malformed')
-    deps.log.warn({ event: 'claim.malformed', upstream, hash, reason })
-    return { kind: 'unknown', code: 'malformed', reason }
+/** The first step of the verdict: what is malformed is unknown, not absent. */
+function readReply(
+  deps: AskDeps,
+  policy: Policy,
+  upstream: string,
+  hash: StorePathHash,
+  text: Uint8Array,
+): Reply {
+  const reading = readClaim(policy, upstream, hash, text)
+  if (reading.kind === 'claim') return reading
+  const { reason } = reading
+  deps.meter.claimJudged(upstream, 'malformed')
+  deps.log.warn({ event: 'claim.malformed', upstream, hash, reason })
+  return { kind: 'unknown', code: 'malformed', reason }
+}
+
+/** Tells log and metrics of a claim that was judged, by the policy as it is enforced. */
+function tell(deps: AskDeps, policy: Policy, hash: StorePathHash, slot: JudgedSlot): void {
+  const { upstream, enforced: answer } = slot
+  if (answer?.kind !== 'trusted' && answer?.kind !== 'refused') return
+  const path = formatStorePath(answer.claim.narinfo.storePath, policy.storeDir)
+  for (const { keyName, result } of answer.verdict.evidence) {
+    if (result !== 'bad-signature') continue
+    deps.meter.badSignature(upstream)
+    deps.log.warn({ event: 'signature.bad', upstream, path, keyName })
+    const detail = `${path}: the signature under ${keyName} is wrong`
+    deps.evidence.happened({ kind: 'bad-signature', hash, upstream, detail })
   }
-  const { claim } = reading
-  const verdict = judge(deps.policy, claim)
-  const path = formatStorePath(claim.narinfo.storePath, deps.policy.storeDir)
-  for (const { keyName, result } of verdict.evidence) {
-    if (result === 'bad-signature')
-      deps.log.warn({ event: 'signature.bad', upstream, path, keyName })
+  const rule = answer.verdict.rule?.name ?? null
+  if (answer.kind === 'refused') {
+    deps.meter.claimJudged(upstream, answer.verdict.reason)
+    deps.log.warn({ event: 'claim.refused', upstream, path, rule, reason: answer.verdict.reason })
+  } else {
+    deps.meter.claimJudged(upstream, 'trusted')
+    deps.log.info({ event: 'claim.trusted', upstream, path, rule, voucher: answer.verdict.voucher })
   }
-  if (verdict.kind === 'refused') {
-    deps.meter.claimJudged(upstream, verdict.reason)
-    deps.log.warn({ event: 'claim.refused', upstream, path, reason: verdict.reason })
-    return { kind: 'refused', claim, verdict }
-  }
-  deps.meter.claimJudged(upstream, 'trusted')
-  deps.log.info({ event: 'claim.trusted', upstream, path, voucher: verdict.voucher })
-  return { kind: 'trusted', claim, verdict }
 }

@@ -1,33 +1,48 @@
 import { LRUCache } from 'lru-cache'
-import { isSameNar } from '../nix/nar-key.ts'
 import type { StorePathHash } from '../nix/store-path.ts'
-import type { TrustedAnswer } from '../policy/choose.ts'
-import { readClaim } from '../policy/claim.ts'
-import { judge } from '../policy/verdict.ts'
+import { formatHash } from '../nix/hash.ts'
+import type { Lie } from '../policy/names.ts'
 import type { Catalog, StoredNar } from '../ports/catalog.ts'
 import { type AskDeps, askUpstreams } from './ask-upstreams.ts'
+import { createExpectedNames, type ExpectedNames } from './expected-names.ts'
 import type { Inquiry } from './inquiry.ts'
-import { narKeyOf } from './render-narinfo.ts'
-
-/** A NAR in the store whose claim the policy trusts now. */
-export type StoredAnswer = { readonly answer: TrustedAnswer; readonly stored: StoredNar }
+import { judgeStored, type StoredAnswer } from './stored-answers.ts'
 
 /** What Weir knows of paths: from the store, judged again by today's policy, and from the upstreams. */
 export type PathFinder = {
-  /** The NARs of a path that are stored and trusted, the most preferred upstream's first. */
+  /** The NARs of a path that are stored and trusted, the most preferred one first. */
   stored(hash: StorePathHash): Promise<readonly StoredAnswer[]>
+  /** Everything that is stored of a path, trusted or not. */
+  records(hash: StorePathHash): Promise<readonly StoredNar[]>
   /** The question to the upstreams: running, remembered, or asked now. */
   inquire(hash: StorePathHash): Inquiry
+  /** The question to the upstreams, where it runs or is remembered. */
+  known(hash: StorePathHash): Inquiry | null
+  /** What trusted references say of the names of hashes. */
+  readonly names: ExpectedNames
+  /** Forgets what was judged by an earlier policy. */
+  policyChanged(): void
+  /** Forgets what upstreams said of a path. */
+  forget(hash: StorePathHash): void
 }
 
-export type FindDeps = AskDeps & { readonly catalog: Catalog }
+export type FindDeps = AskDeps & {
+  readonly catalog: Catalog
+  /** An upstream was caught lying. */
+  readonly lied: (hash: StorePathHash, lie: Lie) => void
+  /** A choice that was answered before all had answered is another one now. */
+  readonly reconsidered: (hash: StorePathHash) => void
+}
 
-/** How long a trusted claim is believed before its upstreams are asked again. */
+/** How long a trusted claim is believed before its upstreams are asked again … */
 const rememberedMs = 10 * 60_000
+/** … and how long where a better one could not tell. */
+const uncertainMs = 30_000
 const maxRememberedBytes = 32 * 1024 * 1024
 
 export function createPathFinder(deps: FindDeps): PathFinder {
   const inquiries = new Map<StorePathHash, Inquiry>()
+  const names = createExpectedNames()
   const remembered = new LRUCache<StorePathHash, Inquiry>({
     maxSize: maxRememberedBytes,
     ttl: rememberedMs,
@@ -35,30 +50,80 @@ export function createPathFinder(deps: FindDeps): PathFinder {
   })
 
   const ask = (hash: StorePathHash): Inquiry => {
-    const inquiry = askUpstreams(deps, hash)
+    const inquiry = askUpstreams(deps, hash, () => names.expected(hash))
     inquiries.set(hash, inquiry)
+    const isCurrent = (): boolean => inquiry.askedUnder === deps.policy()
     void inquiry.chosen.then((choice) => {
-      inquiries.delete(hash)
-      if (choice.kind === 'trusted') remembered.set(hash, inquiry)
+      if (inquiries.get(hash) === inquiry) inquiries.delete(hash)
+      if (choice.kind !== 'trusted' || !isCurrent()) return
+      names.note(deps.policy(), choice.answer)
+      const ttl = inquiry.views.serving.isCertain ? rememberedMs : uncertainMs
+      remembered.set(hash, inquiry, { ttl })
+      void inquiry.settled.then(() => {
+        // A late answer may still have proved the choice wrong.
+        const { choice: now } = inquiry.views.serving
+        if (now.kind === 'trusted' && now.answer.claim === choice.answer.claim) return
+        if (remembered.get(hash) === inquiry) remembered.delete(hash)
+        deps.reconsidered(hash)
+      })
+    })
+    void inquiry.settled.then(() => {
+      if (isCurrent()) findings(deps, hash, inquiry)
     })
     return inquiry
   }
 
+  const known = (hash: StorePathHash): Inquiry | null =>
+    inquiries.get(hash) ?? remembered.get(hash) ?? null
+  const records = (hash: StorePathHash): Promise<readonly StoredNar[]> => findStored(deps, hash)
+
   return {
-    inquire: (hash) => inquiries.get(hash) ?? remembered.get(hash) ?? ask(hash),
+    names,
+    known,
+    records,
+    inquire: (hash) => known(hash) ?? ask(hash),
     async stored(hash) {
-      const found = await findStored(deps, hash)
-      const preference = deps.policy.upstreams.map(({ name }) => name)
-      return found
-        .flatMap((stored) => {
-          const answer = judgeStored(deps, stored)
-          return answer === null ? [] : [{ answer, stored }]
-        })
-        .sort(
-          (a, b) => preference.indexOf(a.stored.upstream) - preference.indexOf(b.stored.upstream),
-        )
+      const found = await records(hash)
+      return judgeStored(deps.policy(), found, names.expected(hash))
+    },
+    policyChanged() {
+      // Who still waits for one of these asks again, as the new policy wants it asked.
+      inquiries.clear()
+      remembered.clear()
+      names.clear()
+    },
+    forget(hash) {
+      inquiries.delete(hash)
+      remembered.delete(hash)
     },
   }
+}
+
+/** What an inquiry brought to light, once all have answered: divergences and lies. */
+function findings(deps: FindDeps, hash: StorePathHash, inquiry: Inquiry): void {
+  const { enforced } = inquiry.views
+  if (enforced.isDivergent) {
+    const said = trustedClaims(inquiry)
+    deps.meter.diverged()
+    deps.log.warn({ event: 'claims.diverged', hash, claims: said })
+    const detail = said.join('; ')
+    deps.evidence.happened({ kind: 'divergence', hash, upstream: null, detail })
+  }
+  for (const lie of enforced.lies) deps.lied(hash, lie)
+}
+
+/** What each upstream's signed word was, before other claims made it worthless. */
+function trustedClaims({ views: { enforced } }: Inquiry): readonly string[] {
+  const claims = enforced.slots.flatMap(({ upstream, answer }) => {
+    const isSaid =
+      answer?.kind === 'trusted' ||
+      (answer?.kind === 'refused' && ['no-agreement', 'divergence'].includes(answer.verdict.reason))
+    return isSaid ? [{ upstream, narinfo: answer.claim.narinfo }] : []
+  })
+  return claims.map(
+    ({ upstream, narinfo }) =>
+      `${upstream} says ${narinfo.storePath.baseName} is ${formatHash(narinfo.narHash)}, ${narinfo.narSize} bytes`,
+  )
 }
 
 /** A catalog that fails costs what is stored, and nothing else: the upstreams are still there. */
@@ -72,16 +137,6 @@ async function findStored(
     log.error({ event: 'catalog.failed', err: error })
     return []
   }
-}
-
-/** Judges a stored claim again, from its own signatures: it is worth what today's policy says. */
-function judgeStored({ policy }: FindDeps, stored: StoredNar): TrustedAnswer | null {
-  const reading = readClaim(policy, stored.upstream, stored.key.storePathHash, stored.claim)
-  if (reading.kind === 'malformed') return null
-  const { claim } = reading
-  if (!isSameNar(narKeyOf(claim.narinfo), stored.key)) return null
-  const verdict = judge(policy, claim)
-  return verdict.kind === 'trusted' ? { kind: 'trusted', claim, verdict } : null
 }
 
 /** About what an inquiry takes in memory: a parsed claim is a few times its text. */

@@ -12,6 +12,9 @@ export type SigningMode = 'add' | 'replace' | 'keep'
 
 export type Signing = { readonly mode: SigningMode; readonly key: SecretKey }
 
+/** How one answer is signed: `maySign` says whether Weir may put its own name to it. */
+export type AnswerSigning = Signing & { readonly maySign: boolean }
+
 /** What is known of the file behind an answer's URL: `null` before its NAR was verified. */
 export type VerifiedFile = { readonly fileHash: string; readonly fileBytes: number } | null
 
@@ -25,7 +28,7 @@ export function narKeyOf(narinfo: Pick<Narinfo, 'storePath' | 'narHash'>): NarKe
 export function renderNarinfo(
   verdict: TrustedVerdict,
   storeDir: StoreDir,
-  signing: Signing,
+  signing: AnswerSigning,
   file: VerifiedFile,
 ): string {
   const { narinfo } = verdict
@@ -45,13 +48,13 @@ export function renderNarinfo(
 function signatures(
   { narinfo, voucher }: TrustedVerdict,
   storeDir: StoreDir,
-  { mode, key }: Signing,
+  { mode, key, maySign }: AnswerSigning,
   file: VerifiedFile,
 ): readonly Signature[] {
   if (mode === 'keep') return narinfo.signatures
   // A signature does not cover CA. Signed before its NAR was seen, a path that only its content address proves could
   // be passed on with its CA cut off and any NarHash.
-  const mayVouch = voucher.kind === 'signature' || file !== null
+  const mayVouch = maySign && (voucher.kind === 'signature' || file !== null)
   const own = mayVouch ? [sign(key, fingerprint(narinfo, storeDir))] : []
   return mode === 'replace' ? own : [...narinfo.signatures, ...own]
 }

@@ -1,18 +1,25 @@
-import { LRUCache } from 'lru-cache'
 import { isSameNar, type NarKey } from '../nix/nar-key.ts'
 import type { StoreDir, StorePathHash } from '../nix/store-path.ts'
-import type { AnswerSlot, TrustedAnswer } from '../policy/choose.ts'
-import type { StoredNar } from '../ports/catalog.ts'
+import { type AnswerSlot, isOutage, type TrustedAnswer } from '../policy/answer.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { RefusalReason } from '../policy/verdict.ts'
 import type { Clock } from '../ports/clock.ts'
+import type { Evidence } from '../ports/evidence.ts'
+import type { Meter } from '../ports/meter.ts'
 import type { NarStore } from '../ports/nar-store.ts'
 import { adoptNar, type VerifyStored } from './adopt-nar.ts'
-import type { PathFinder, StoredAnswer } from './find-path.ts'
+import { confirmStored } from './confirm-stored.ts'
+import type { PathFinder } from './find-path.ts'
 import type { Inquiry } from './inquiry.ts'
+import { createKnownNarinfos, type KnownNarinfo } from './known-narinfos.ts'
 import { type NarBody, storedBody, transferBody } from './nar-body.ts'
-import { narKeyOf, renderNarinfo, type Signing } from './render-narinfo.ts'
+import { narKeyOf, type Signing } from './render-narinfo.ts'
+import { createServedBodies } from './served-bodies.ts'
+import { servedNar } from './served-nar.ts'
 import type { StoreKeeper } from './store-keeper.ts'
-import type { Transfer, TransferFailure } from './transfer.ts'
-import type { Transfers } from './transfers.ts'
+import { judgeStored } from './stored-answers.ts'
+import type { TransferFailure } from './transfer.ts'
+import type { RunningTransfer, Transfers } from './transfers.ts'
 
 /** Why a path has no trusted claim: nobody has it or all were refused, or somebody could not tell. */
 export type NoClaim = {
@@ -26,6 +33,9 @@ export type NarinfoAnswer =
       readonly kind: 'found'
       readonly body: Buffer
       readonly upstream: string
+      readonly rule: string | null
+      /** Report only: why the policy would have refused it. */
+      readonly wouldRefuse: RefusalReason | null
       readonly isStored: boolean
     }
   | NoClaim
@@ -50,77 +60,90 @@ export type NarPeek = {
   readonly size: number | null
 }
 
+/** A request for a NAR. */
+export type NarRequest = {
+  /** A part of the NAR is asked for, to go on from an earlier body. */
+  readonly isResume: boolean
+  /** The client's address. */
+  readonly client: string
+}
+
 /** What Weir answers to a client: the use-cases behind the cache's routes. */
 export type Substituter = {
   narinfo(hash: StorePathHash): Promise<NarinfoAnswer>
-  /** `isResume`: a part of the NAR is asked for, to go on from an earlier body. The body is the caller's to dispose of. */
-  nar(key: NarKey, request: { readonly isResume: boolean }, signal: AbortSignal): Promise<NarAnswer>
+  /** The body is the caller's to dispose of. */
+  nar(key: NarKey, request: NarRequest, signal: AbortSignal): Promise<NarAnswer>
   /** What a HEAD asks for: whether the NAR would be answered, without fetching it. */
   peek(key: NarKey): Promise<NarPeek | NoClaim>
-  /** Forgets the answers about a path: its NAR came or went. */
-  changed(key: NarKey): void
+  /** Forgets the answers about a path: its NAR came or went, or its upstreams said something else. */
+  changed(hash: StorePathHash): void
+  /** Judges anew: forgets every answer, and cuts off who reads what is trusted no more. */
+  policyChanged(): void
 }
 
 export type SubstituterDeps = {
+  readonly policy: () => Policy
   readonly storeDir: StoreDir
-  readonly signing: Signing
+  readonly signing: () => Signing
   readonly finder: PathFinder
   readonly transfers: Transfers
   readonly store: NarStore
   readonly keeper: StoreKeeper
   readonly clock: Clock
+  readonly meter: Meter
+  readonly evidence: Evidence
   readonly verifyStored: VerifyStored
 }
 
-/** An answer that is ready to be given again. */
-type Known = {
-  readonly answer: TrustedAnswer
-  readonly stored: StoredNar | null
-  readonly body: Buffer
-}
-
-const maxKnownBytes = 32 * 1024 * 1024
-/** An answer that waits for its NAR is made anew after this time, so that its upstreams are asked again some day. */
-const knownMs = 10 * 60_000
+type FoundNar = Extract<NarAnswer, { kind: 'found' }>
 
 export function createSubstituter(deps: SubstituterDeps): Substituter {
-  const known = new LRUCache<StorePathHash, Known>({
-    maxSize: maxKnownBytes,
-    ttl: knownMs,
-    sizeCalculation: ({ body }) => 1000 + 6 * body.length,
-  })
+  const known = createKnownNarinfos(deps)
+  const bodies = createServedBodies()
 
-  const remember = (answer: TrustedAnswer, stored: StoredNar | null): Known => {
-    const text = renderNarinfo(answer.verdict, deps.storeDir, deps.signing, stored)
-    const entry = { answer, stored, body: Buffer.from(text) }
-    known.set(answer.claim.narinfo.storePath.hash, entry)
-    return entry
-  }
-
-  const narinfoOf = ({ answer, stored, body }: Known): NarinfoAnswer => {
+  const narinfoOf = (entry: KnownNarinfo): NarinfoAnswer => {
+    const { answer, stored, body, wouldRefuse } = entry
     if (stored !== null) deps.keeper.used(stored.key)
-    return { kind: 'found', body, upstream: answer.claim.upstream, isStored: stored !== null }
-  }
-
-  const storedNar = async (key: NarKey): Promise<StoredAnswer | null> => {
-    const entry = known.get(key.storePathHash)
-    const stored = entry?.stored ?? null
-    if (entry !== undefined && stored !== null && isSameNar(stored.key, key)) {
-      return { answer: entry.answer, stored }
+    if (wouldRefuse !== null) known.reportRefusal(entry, wouldRefuse)
+    const { claim, verdict } = answer
+    const rule = verdict.rule?.name ?? null
+    return {
+      ...{ kind: 'found', body, upstream: claim.upstream, rule, wouldRefuse },
+      isStored: stored !== null,
     }
-    const all = await deps.finder.stored(key.storePathHash)
-    return all.find(({ stored }) => isSameNar(stored.key, key)) ?? null
   }
 
-  const openStored = async (key: NarKey): Promise<NarAnswer | null> => {
-    const found = await storedNar(key)
-    if (found === null) return null
+  /** An answer to give now, and to remember; `null` where the upstreams must be asked. */
+  const find = async (hash: StorePathHash): Promise<KnownNarinfo | NoClaim> => {
+    const [stored] = await deps.finder.stored(hash)
+    const fromStore = stored && { ...stored, isCertain: stored.stored.isCertain }
+    if (fromStore?.isCertain === true) return known.make(fromStore)
+    const inquiry = deps.finder.inquire(hash)
+    const choice = await inquiry.chosen
+    if (choice.kind === 'trusted') {
+      return known.make(await confirmStored(deps, inquiry, choice.answer))
+    }
+    // What was stored when a better upstream could not tell is still the best that is known.
+    return fromStore ? known.make(fromStore) : { kind: choice.kind, slots: inquiry.slots }
+  }
+
+  /** The records of a NAR that is stored and trusted, the one to serve first. */
+  const openStored = async (key: NarKey, client: string): Promise<FoundNar | null> => {
+    const records = await deps.finder.records(key.storePathHash)
+    const trusted = () =>
+      judgeStored(deps.policy(), records, deps.finder.names.expected(key.storePathHash)).find(
+        ({ stored }) => isSameNar(stored.key, key),
+      )
+    const found = trusted()
+    if (found === undefined) return null
     const { stored, answer } = found
     const file = await deps.store.open(key)
     if (file !== null && (await file.size()) === stored.fileBytes) {
       deps.keeper.used(key)
       const body = storedBody(file, stored.fileBytes, stored.etag)
-      return { kind: 'found', body, upstream: answer.claim.upstream, isStored: true }
+      deps.evidence.served(servedNar(answer, deps.policy(), client))
+      const watched = bodies.watch(body, () => trusted() !== undefined)
+      return { kind: 'found', body: watched, upstream: answer.claim.upstream, isStored: true }
     }
     // Somebody removed or cut the file behind Weir's back: fetch it again.
     await file?.close()
@@ -128,76 +151,115 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
     return null
   }
 
+  const transferAnswer = async (
+    key: NarKey,
+    { transfer, inquiry }: RunningTransfer,
+    client: string,
+    signal: AbortSignal,
+  ): Promise<NarAnswer> => {
+    const trusted = (): TrustedAnswer | null => trustedNow(inquiry, key)
+    const body = bodies.watch(transferBody(transfer), () => trusted() !== null)
+    try {
+      await transfer.moreThan(0, signal)
+    } catch (error) {
+      await body[Symbol.asyncDispose]()
+      throw error
+    }
+    const answer = trusted()
+    if (answer !== null && (transfer.failure === null || transfer.released > 0)) {
+      deps.evidence.served(servedNar(answer, deps.policy(), client))
+      return { kind: 'found', body, upstream: null, isStored: false }
+    }
+    await body[Symbol.asyncDispose]()
+    const failure = transfer.failure ?? { kind: 'refused', failures: [] }
+    return { kind: 'failed', failure }
+  }
+
+  const nar = async (
+    key: NarKey,
+    { isResume, client }: NarRequest,
+    signal: AbortSignal,
+  ): Promise<NarAnswer> => {
+    if (isResume && deps.transfers.wasBroken(key)) return { kind: 'broken' }
+    const running = deps.transfers.running(key)
+    if (running !== null) return transferAnswer(key, running, client, signal)
+    const stored = await openStored(key, client)
+    if (stored !== null) return stored
+    const inquiry = deps.finder.inquire(key.storePathHash)
+    const answer = await trustedFor(inquiry, key)
+    if (answer === null) return noClaim(inquiry)
+    const adopted = (await adoptNar(deps, key, answer, inquiry))
+      ? await openStored(key, client)
+      : null
+    return adopted ?? transferAnswer(key, deps.transfers.start(key, inquiry), client, signal)
+  }
+
+  const peek = async (key: NarKey): Promise<NarPeek | NoClaim> => {
+    const all = await deps.finder.stored(key.storePathHash)
+    const stored = all.find(({ stored }) => isSameNar(stored.key, key))?.stored
+    if (stored !== undefined) return { kind: 'found', etag: stored.etag, size: stored.fileBytes }
+    const inquiry = deps.finder.inquire(key.storePathHash)
+    const answer = await trustedFor(inquiry, key)
+    return answer === null ? noClaim(inquiry) : { kind: 'found', etag: null, size: null }
+  }
+
   return {
     async narinfo(hash) {
       const entry = known.get(hash)
-      if (entry !== undefined) return narinfoOf(entry)
-      const [stored] = await deps.finder.stored(hash)
-      if (stored !== undefined) return narinfoOf(remember(stored.answer, stored.stored))
-      const inquiry = deps.finder.inquire(hash)
-      const choice = await inquiry.chosen
-      if (choice.kind !== 'trusted') return { kind: choice.kind, slots: inquiry.slots }
-      return narinfoOf(remember(choice.answer, null))
+      if (entry !== null) return narinfoOf(entry)
+      const found = await underOnePolicy(deps, () => find(hash))
+      if ('slots' in found) return found
+      known.remember(found)
+      return narinfoOf(found)
     },
-
-    async nar(key, { isResume }, signal) {
-      if (isResume && deps.transfers.wasBroken(key)) return { kind: 'broken' }
-      const running = deps.transfers.running(key)
-      if (running !== null) return transferAnswer(running, signal)
-      const stored = await openStored(key)
-      if (stored !== null) return stored
-      const inquiry = deps.finder.inquire(key.storePathHash)
-      const answer = await trustedFor(inquiry, key)
-      if (answer === null) return noClaim(inquiry)
-      const adopted = (await adoptNar(deps, key, answer)) ? await openStored(key) : null
-      return adopted ?? transferAnswer(deps.transfers.start(key, inquiry), signal)
+    nar: (key, request, signal) =>
+      underOnePolicy(
+        deps,
+        () => nar(key, request, signal),
+        async (answer) => {
+          if (answer.kind === 'found') await answer.body[Symbol.asyncDispose]()
+        },
+      ),
+    peek: (key) => underOnePolicy(deps, () => peek(key)),
+    changed(hash) {
+      known.forget(hash)
     },
-
-    async peek(key) {
-      const stored = await storedNar(key)
-      if (stored !== null) {
-        return { kind: 'found', etag: stored.stored.etag, size: stored.stored.fileBytes }
-      }
-      const inquiry = deps.finder.inquire(key.storePathHash)
-      const answer = await trustedFor(inquiry, key)
-      return answer === null ? noClaim(inquiry) : { kind: 'found', etag: null, size: null }
-    },
-
-    changed(key) {
-      known.delete(key.storePathHash)
+    policyChanged() {
+      known.clear()
+      bodies.policyChanged()
     },
   }
 }
 
-async function transferAnswer(transfer: Transfer, signal: AbortSignal): Promise<NarAnswer> {
-  const body = transferBody(transfer)
-  try {
-    await transfer.moreThan(0, signal)
-  } catch (error) {
-    await body[Symbol.asyncDispose]()
-    throw error
+/** Finds an answer by the policy of now: one that changed while the answer was looked for has it looked for again. */
+async function underOnePolicy<Answer>(
+  { policy }: Pick<SubstituterDeps, 'policy'>,
+  find: () => Promise<Answer>,
+  discard: (answer: Answer) => Promise<void> = () => Promise.resolve(),
+): Promise<Answer> {
+  for (;;) {
+    const before = policy()
+    const answer = await find()
+    if (policy() === before) return answer
+    await discard(answer)
   }
-  if (transfer.failure !== null && transfer.released === 0) {
-    await body[Symbol.asyncDispose]()
-    return { kind: 'failed', failure: transfer.failure }
-  }
-  return { kind: 'found', body, upstream: null, isStored: false }
 }
 
 /** The preferred trusted claim for exactly this NAR: any upstream's will do, so all are awaited before there is none. */
 async function trustedFor(inquiry: Inquiry, key: NarKey): Promise<TrustedAnswer | null> {
-  const find = (): TrustedAnswer | null =>
-    inquiry.trusted().find(({ verdict }) => isSameNar(narKeyOf(verdict.narinfo), key)) ?? null
   await inquiry.chosen
-  const early = find()
+  const early = trustedNow(inquiry, key)
   if (early !== null) return early
   await inquiry.settled
-  return find()
+  return trustedNow(inquiry, key)
+}
+
+function trustedNow(inquiry: Inquiry, key: NarKey): TrustedAnswer | null {
+  const trusted = inquiry.trusted()
+  return trusted.find(({ verdict }) => isSameNar(narKeyOf(verdict.narinfo), key)) ?? null
 }
 
 function noClaim(inquiry: Inquiry): NoClaim {
-  const isOutage = inquiry.slots.some(
-    ({ optional, answer }) => answer?.kind === 'unknown' && !optional,
-  )
-  return { kind: isOutage ? 'unknown' : 'absent', slots: inquiry.slots }
+  const { slots } = inquiry
+  return { kind: slots.some(isOutage) ? 'unknown' : 'absent', slots }
 }

@@ -1,9 +1,9 @@
 import type { IngestOutcome, SourceFailure } from '../ports/nar-ingest.ts'
 import type { NarFile } from '../ports/nar-store.ts'
 
-/** Why a transfer ended without a NAR: nobody had it, nobody could tell, or what came was wrong. */
+/** Why a transfer ended without a NAR: nobody had it, nobody could tell, what came was wrong, or it is trusted no more. */
 export type TransferFailure = {
-  readonly kind: 'absent' | 'unknown' | 'corrupt'
+  readonly kind: 'absent' | 'unknown' | 'corrupt' | 'refused'
   readonly failures: readonly SourceFailure[]
 }
 

@@ -94,6 +94,7 @@ function upstreamMeter(registry: Registry): Meter {
     'NARs that could not be kept',
     [],
   )
+  const trust = trustMeter(registry)
   const evictions = counter(registry, 'weir_cache_evictions_total', 'NARs evicted', [])
   const evicted = counter(
     registry,
@@ -108,6 +109,7 @@ function upstreamMeter(registry: Registry): Meter {
     claimJudged(upstream, result) {
       claims.inc({ upstream, result })
     },
+    ...trust,
     narFetched(upstream, bytes) {
       fetched.inc({ upstream }, bytes)
     },
@@ -120,6 +122,49 @@ function upstreamMeter(registry: Registry): Meter {
     narEvicted(bytes) {
       evictions.inc()
       evicted.inc(bytes)
+    },
+  }
+}
+
+function trustMeter(
+  registry: Registry,
+): Pick<Meter, 'badSignature' | 'diverged' | 'nameLied' | 'wouldRefuse'> {
+  const bad = counter(
+    registry,
+    'weir_bad_signatures_total',
+    'Signatures that failed under a key that Weir holds',
+    ['upstream'],
+  )
+  const lies = counter(
+    registry,
+    'weir_lying_names_total',
+    'Signed names that contradict a better one; the upstream is suspended',
+    ['upstream'],
+  )
+  const divergences = counter(
+    registry,
+    'weir_divergences_total',
+    'Paths of which trusted claims differ',
+    [],
+  )
+  const wouldRefuse = counter(
+    registry,
+    'weir_would_refuse_total',
+    'Report only: narinfos that were answered and that the policy would refuse, by reason',
+    ['reason'],
+  )
+  return {
+    badSignature(upstream) {
+      bad.inc({ upstream })
+    },
+    diverged() {
+      divergences.inc()
+    },
+    nameLied(upstream) {
+      lies.inc({ upstream })
+    },
+    wouldRefuse(reason) {
+      wouldRefuse.inc({ reason })
     },
   }
 }

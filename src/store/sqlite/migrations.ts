@@ -15,6 +15,15 @@ const migrations: readonly string[] = [
      PRIMARY KEY (hash, nar_hash)
    ) STRICT;
    CREATE INDEX nar_by_use ON nar (used_at, file_bytes);`,
+  // What is stored from before was perhaps not certain: it is asked for again.
+  `ALTER TABLE nar ADD COLUMN is_certain INTEGER NOT NULL DEFAULT 0;
+   CREATE TABLE witness (
+     hash       TEXT NOT NULL,
+     nar_hash   TEXT NOT NULL,
+     upstream   TEXT NOT NULL,
+     claim      BLOB NOT NULL,
+     PRIMARY KEY (hash, nar_hash, upstream)
+   ) STRICT;`,
 ]
 
 /** A catalog that a newer Weir wrote. */

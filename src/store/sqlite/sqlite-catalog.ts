@@ -1,6 +1,6 @@
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 import { parseStorePathHash } from '../../nix/store-path.ts'
-import type { Catalog, StoredNar } from '../../ports/catalog.ts'
+import type { Catalog, StoredClaim, StoredNar } from '../../ports/catalog.ts'
 import { migrate } from './migrations.ts'
 
 /** Opens or makes the catalog in a SQLite file; `:memory:` for one that is gone with the process. */
@@ -23,9 +23,16 @@ function catalogIn(database: DatabaseSync): Catalog {
     find: database.prepare('SELECT * FROM nar WHERE hash = ? ORDER BY stored_at DESC, nar_hash'),
     put: database.prepare(
       `INSERT OR REPLACE INTO nar
-         (hash, nar_hash, upstream, claim, file_bytes, file_hash, etag, stored_at, used_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         (hash, nar_hash, upstream, claim, file_bytes, file_hash, etag, stored_at, used_at, is_certain)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
+    witnesses: database.prepare(
+      'SELECT nar_hash, upstream, claim FROM witness WHERE hash = ? ORDER BY rowid',
+    ),
+    putWitness: database.prepare(
+      'INSERT OR REPLACE INTO witness (hash, nar_hash, upstream, claim) VALUES (?, ?, ?, ?)',
+    ),
+    removeWitnesses: database.prepare('DELETE FROM witness WHERE hash = ? AND nar_hash = ?'),
     touch: database.prepare(
       'UPDATE nar SET used_at = max(used_at, ?) WHERE hash = ? AND nar_hash = ?',
     ),
@@ -33,35 +40,52 @@ function catalogIn(database: DatabaseSync): Catalog {
     totals: database.prepare(
       'SELECT count(*) AS count, coalesce(sum(file_bytes), 0) AS bytes FROM nar',
     ),
+    page: database.prepare(
+      'SELECT * FROM nar WHERE (hash, nar_hash) > (?, ?) ORDER BY hash, nar_hash LIMIT ?',
+    ),
     oldest: database.prepare('SELECT * FROM nar ORDER BY used_at, hash, nar_hash LIMIT ?'),
   }
   /* The statements are synchronous and short; a promise keeps their errors where the port expects them. */
   const promised = <T>(act: () => T): Promise<T> => Promise.try(act)
+  const transaction = <T>(act: () => T): Promise<T> => promised(() => inTransaction(database, act))
+  const withWitnesses = (row: Row): StoredNar =>
+    storedNar(row, statements.witnesses.all(String(row['hash'])))
+  const find = (hash: string): readonly StoredNar[] => {
+    const witnesses = statements.witnesses.all(hash)
+    return statements.find.all(hash).map((row) => storedNar(row, witnesses))
+  }
   return {
-    find: (hash) => promised(() => statements.find.all(hash).map(storedNar)),
+    find: (hash) => promised(() => find(hash)),
     put: (stored) =>
-      promised(() => {
+      transaction(() => {
+        const { storePathHash, narHash } = stored.key
         statements.put.run(...parameters(stored))
-      }),
-    touch: (keys, usedAtMs) =>
-      promised(() => {
-        database.exec('BEGIN')
-        try {
-          for (const key of keys) statements.touch.run(usedAtMs, key.storePathHash, key.narHash)
-          database.exec('COMMIT')
-        } catch (error) {
-          if (database.isTransaction) database.exec('ROLLBACK')
-          throw error
+        statements.removeWitnesses.run(storePathHash, narHash)
+        for (const { upstream, claim } of stored.witnesses) {
+          statements.putWitness.run(storePathHash, narHash, upstream, claim)
         }
       }),
+    touch: (keys, usedAtMs) =>
+      transaction(() => {
+        for (const key of keys) statements.touch.run(usedAtMs, key.storePathHash, key.narHash)
+      }),
     remove: (key) =>
-      promised(() => statements.remove.run(key.storePathHash, key.narHash).changes > 0),
+      transaction(() => {
+        statements.removeWitnesses.run(key.storePathHash, key.narHash)
+        return statements.remove.run(key.storePathHash, key.narHash).changes > 0
+      }),
     totals: () =>
       promised(() => {
         const row = statements.totals.get() ?? {}
         return { count: Number(row['count']), bytes: Number(row['bytes']) }
       }),
-    leastRecentlyUsed: (limit) => promised(() => statements.oldest.all(limit).map(storedNar)),
+    leastRecentlyUsed: (limit) => promised(() => statements.oldest.all(limit).map(withWitnesses)),
+    page: (after, limit) =>
+      promised(() =>
+        statements.page
+          .all(after?.storePathHash ?? '', after?.narHash ?? '', limit)
+          .map(withWitnesses),
+      ),
     close: () =>
       promised(() => {
         database.close()
@@ -73,7 +97,7 @@ type Row = Record<string, SQLOutputValue>
 
 function parameters(
   stored: StoredNar,
-): [string, string, string, Uint8Array, number, string, string, number, number] {
+): [string, string, string, Uint8Array, number, string, string, number, number, number] {
   const { key, upstream, claim, fileBytes, fileHash, etag, storedAtMs, usedAtMs } = stored
   return [
     key.storePathHash,
@@ -85,19 +109,42 @@ function parameters(
     etag,
     storedAtMs,
     usedAtMs,
+    Number(stored.isCertain),
   ]
 }
 
-function storedNar(row: Row): StoredNar {
-  const storePathHash = parseStorePathHash(String(row['hash']))
+function inTransaction<T>(database: DatabaseSync, act: () => T): T {
+  database.exec('BEGIN')
+  try {
+    const result = act()
+    database.exec('COMMIT')
+    return result
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK')
+    throw error
+  }
+}
+
+function storedClaim(row: Row): StoredClaim {
   const claim = row['claim']
-  if (storePathHash === null || !(claim instanceof Uint8Array)) {
+  if (!(claim instanceof Uint8Array)) {
+    throw new TypeError('the catalog has a row that Weir did not write')
+  }
+  return { upstream: String(row['upstream']), claim }
+}
+
+function storedNar(row: Row, witnesses: readonly Row[]): StoredNar {
+  const storePathHash = parseStorePathHash(String(row['hash']))
+  if (storePathHash === null) {
     throw new TypeError('the catalog has a row that Weir did not write')
   }
   return {
+    ...storedClaim(row),
     key: { storePathHash, narHash: String(row['nar_hash']) },
-    upstream: String(row['upstream']),
-    claim,
+    witnesses: witnesses
+      .filter((witness) => witness['nar_hash'] === row['nar_hash'])
+      .map(storedClaim),
+    isCertain: row['is_certain'] === 1,
     fileBytes: Number(row['file_bytes']),
     fileHash: String(row['file_hash']),
     etag: String(row['etag']),

@@ -1,0 +1,43 @@
+import type { Block } from '../policy/block.ts'
+import type { Policy } from '../policy/policy.ts'
+import { policyOf } from '../settings/policy-of.ts'
+import type { Settings } from '../settings/settings.ts'
+
+/** The policy of now: the configuration's, with the recalls and suspensions that operators and events added. */
+export type LivePolicy = {
+  current(): Policy
+  settings(): Settings
+  /** Takes another configuration: from this moment nothing is judged by the old one. */
+  reconfigure(settings: Settings): void
+  /** Takes up what changed in the recalls and suspensions, in the same way. */
+  refresh(): void
+}
+
+export type LivePolicyDeps = {
+  readonly recalls: { blocks(): readonly Block[] }
+  readonly suspensions: { names(): ReadonlySet<string> }
+  /** Called within the change, before anything else can run: whoever remembers verdicts forgets them. */
+  readonly changed: (policy: Policy) => void
+}
+
+export function createLivePolicy(initial: Settings, deps: LivePolicyDeps): LivePolicy {
+  const make = (settings: Settings): Policy =>
+    policyOf(settings, { blocks: deps.recalls.blocks(), suspended: deps.suspensions.names() })
+  let settings = initial
+  let policy = make(settings)
+  const take = (next: Settings): void => {
+    const made = make(next)
+    settings = next
+    if (made.epoch === policy.epoch) return
+    policy = made
+    deps.changed(policy)
+  }
+  return {
+    current: () => policy,
+    settings: () => settings,
+    reconfigure: take,
+    refresh: () => {
+      take(settings)
+    },
+  }
+}

@@ -1,0 +1,88 @@
+import { type AnswerSlot, isOutage, trustedAnswers } from './answer.ts'
+import { candidates, phasesOf } from './ask-order.ts'
+import { type Choice, choose, type Chosen } from './choose.ts'
+import { areEqual } from './equal-claims.ts'
+import { type ExpectedName, type Lie, settleNames } from './names.ts'
+import type { Policy } from './policy.ts'
+
+/** What is to be done about a hash, given the answers so far. */
+export type Decision = {
+  readonly choice: Choice
+  /** Upstreams that must be asked now; the choice waits for them. */
+  readonly ask: readonly string[]
+  /** The answers, with what other claims made of each. */
+  readonly slots: readonly AnswerSlot[]
+  /** Upstreams that signed a name which a better one contradicts; certain once nothing is awaited. */
+  readonly lies: readonly Lie[]
+  /** Whether trusted claims differ; certain once nothing is awaited. */
+  readonly isDivergent: boolean
+  /** Whether nobody whose word would come first could not tell: the choice may be kept. */
+  readonly isCertain: boolean
+}
+
+/** Slots for a hash that nobody was asked about yet. */
+export function unasked(policy: Policy): readonly AnswerSlot[] {
+  return candidates(policy).map(({ name, optional }) => ({
+    upstream: name,
+    optional,
+    isAsked: false,
+    answer: null,
+  }))
+}
+
+/**
+ * Decides about a hash: whom to ask, and what to answer. Phase by phase (tiers, private upstreams), until one has a trusted claim. Where
+ * a rule wants agreement, all whom it names are asked at once. `expected` is what better upstreams' references say of the name.
+ */
+export function decide(
+  policy: Policy,
+  slots: readonly AnswerSlot[],
+  expected: ExpectedName | null,
+): Decision {
+  // Report only goes by the plain order, in which names are not compared.
+  const named = policy.enforce ? settleNames(policy, slots, expected) : { slots, lies: [] }
+  const isDivergent = !areEqual(trustedAnswers(named.slots))
+  const decision = (chosen: Chosen, ask: readonly string[] = []): Decision => ({
+    ...chosen,
+    ask,
+    lies: named.lies,
+    isDivergent,
+    isCertain: isCertain(policy, chosen),
+  })
+  let chosen = choose(policy, named.slots)
+  for (const { upstreams, isPrivate } of phasesOf(policy)) {
+    const phase = named.slots.filter(({ upstream }) => upstreams.includes(upstream))
+    const ask = phase.filter(({ isAsked }) => !isAsked).map(({ upstream }) => upstream)
+    if (ask.length > 0) return decision({ choice: { kind: 'wait' }, slots: named.slots }, ask)
+    const demanded = demandedByAgreement(policy, named.slots)
+    if (demanded.length > 0) {
+      return decision({ choice: { kind: 'wait' }, slots: named.slots }, demanded)
+    }
+    chosen = choose(policy, named.slots)
+    if (chosen.choice.kind === 'trusted' || chosen.choice.kind === 'wait') return decision(chosen)
+    // Whether a private upstream holds the name is not known: it must not reach the others.
+    if (isPrivate && phase.some(isOutage)) return decision(chosen)
+  }
+  return decision(chosen)
+}
+
+/** Upstreams whose word an agreement needs, tiers or not, and that were not asked yet. */
+function demandedByAgreement(policy: Policy, slots: readonly AnswerSlot[]): readonly string[] {
+  const wanted = trustedAnswers(slots).flatMap(({ verdict: { rule, isNameProven } }) => {
+    if (rule === null || rule.agree === 1 || isNameProven) return []
+    return rule.from ?? policy.upstreams.map(({ name }) => name)
+  })
+  return slots
+    .filter(({ upstream, isAsked }) => !isAsked && wanted.includes(upstream))
+    .map(({ upstream }) => upstream)
+}
+
+function isCertain(policy: Policy, { choice, slots }: Chosen): boolean {
+  if (choice.kind !== 'trusted') return false
+  const { claim, verdict } = choice.answer
+  const order = verdict.rule?.from ?? policy.upstreams.map(({ name }) => name)
+  const better = order.slice(0, order.indexOf(claim.upstream))
+  return !slots.some(
+    ({ upstream, answer }) => answer?.kind === 'unknown' && better.includes(upstream),
+  )
+}

@@ -1,0 +1,56 @@
+import type { NarBody } from './nar-body.ts'
+import { TransferBrokenError } from './transfer.ts'
+
+/** The bodies that are being handed out, so that a recall reaches those who are still reading. */
+export type ServedBodies = {
+  /** A body that breaks off once `isTrusted` says no, at a change of the policy. */
+  watch(body: NarBody, isTrusted: () => boolean): NarBody
+  /** Breaks off those that are trusted no more; returns how many. */
+  policyChanged(): number
+}
+
+type Watched = { readonly isTrusted: () => boolean; isCut: boolean }
+
+export function createServedBodies(): ServedBodies {
+  const watched = new Set<Watched>()
+  return {
+    watch(body, isTrusted) {
+      const entry: Watched = { isTrusted, isCut: false }
+      watched.add(entry)
+      const check = (): void => {
+        if (entry.isCut) throw new TransferBrokenError('the NAR was recalled')
+      }
+      return {
+        get etag() {
+          return body.etag
+        },
+        get size() {
+          return body.size
+        },
+        wholeSize: async (signal) => {
+          const size = await body.wholeSize(signal)
+          check()
+          return size
+        },
+        read: async (buffer, position, signal) => {
+          const read = await body.read(buffer, position, signal)
+          check()
+          return read
+        },
+        async [Symbol.asyncDispose]() {
+          watched.delete(entry)
+          await body[Symbol.asyncDispose]()
+        },
+      }
+    },
+    policyChanged() {
+      let cut = 0
+      for (const entry of watched) {
+        if (entry.isCut || entry.isTrusted()) continue
+        entry.isCut = true
+        cut += 1
+      }
+      return cut
+    },
+  }
+}

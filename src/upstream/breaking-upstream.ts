@@ -1,0 +1,50 @@
+import { admit, after, type Breaker, closedBreaker, type RequestResult } from '../policy/breaker.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Log } from '../ports/log.ts'
+import { type Upstream, UpstreamError, type UpstreamErrorCode } from '../ports/upstream.ts'
+
+/** Codes that say that the upstream is down, not that this object cannot be had from it. */
+const outages: ReadonlySet<UpstreamErrorCode> = new Set(['connect', 'timeout', 'reset', 'status'])
+
+/** The same upstream, which is not asked for a while once it failed several times in a row: it throws `breaker-open` at once. */
+export function createBreakingUpstream(
+  upstream: Upstream,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+): Upstream {
+  let breaker: Breaker = closedBreaker
+  const become = (next: Breaker): void => {
+    if (next.kind === 'open' && breaker.kind !== 'open') {
+      const forMs = next.untilMs - clock.nowMs()
+      log.warn({ event: 'upstream.down', upstream: upstream.name, forMs })
+    }
+    if (next.kind === 'closed' && breaker.kind !== 'closed') {
+      log.info({ event: 'upstream.up', upstream: upstream.name })
+    }
+    breaker = next
+  }
+  const guarded = async <Answer>(signal: AbortSignal, ask: () => Promise<Answer>) => {
+    const admission = admit(breaker, clock.nowMs())
+    breaker = admission.breaker
+    if (!admission.isAdmitted) {
+      throw new UpstreamError('breaker-open', 'it failed several times, and is not asked just now')
+    }
+    try {
+      const answer = await ask()
+      become(after(breaker, 'succeeded', clock.nowMs()))
+      return answer
+    } catch (error) {
+      become(after(breaker, resultOf(error, signal), clock.nowMs()))
+      throw error
+    }
+  }
+  return {
+    ...upstream,
+    narinfo: (hash, signal) => guarded(signal, () => upstream.narinfo(hash, signal)),
+    buildLog: (derivation, signal) => guarded(signal, () => upstream.buildLog(derivation, signal)),
+  }
+}
+
+function resultOf(error: unknown, signal: AbortSignal): RequestResult {
+  if (error instanceof UpstreamError) return outages.has(error.code) ? 'failed' : 'succeeded'
+  return signal.aborted ? 'abandoned' : 'succeeded'
+}
