@@ -1,16 +1,18 @@
 import { relative } from 'node:path'
+import { checkBlockPaths } from './block-field.ts'
+import { type Conflict } from './conflict.ts'
 import { quote } from './describe-found.ts'
 import { type Draft } from './draft.ts'
-import { formatKeyPath, type KeyPath } from './key-path.ts'
+import { inRule } from './in-rule.ts'
+import { checkKeys } from './key-checks.ts'
+import { formatKeyPath } from './key-path.ts'
 import { type ResolvedPaths } from './resolve-paths.ts'
+import { checkRules } from './rule-checks.ts'
 import { type SettingsDocument } from './schema.ts'
 import { type SettingsProblem } from './settings-error.ts'
 
 /** Paths are shown whole, since two that differ only at their ends would look the same. */
 const MAX_PATH = 4096
-
-/** A mistake that no key has by itself. */
-type Conflict = { readonly path: KeyPath; readonly found: string; readonly allowed: string }
 
 /** Everything that is wrong with a document as a whole, where each key by itself is fine. */
 export function crossCheck(
@@ -21,13 +23,16 @@ export function crossCheck(
   const conflicts = [
     ...checkUpstreams(document),
     ...checkKeys(document, draft),
+    ...checkEnforcement(document),
+    ...checkRules(document),
+    ...checkBlockPaths(document.block, document.server.store_dir),
     ...checkFolders(paths, draft),
   ]
-  return conflicts.map(({ path, found, allowed }) => ({
+  return conflicts.map(({ path, found, allowed, nearest = null }) => ({
     ...draft.placeOf(path),
-    found,
+    found: inRule(found, path, draft.document),
     allowed,
-    nearest: null,
+    nearest,
   }))
 }
 
@@ -53,25 +58,13 @@ function checkUpstreams({ upstream }: SettingsDocument): readonly Conflict[] {
   return conflicts
 }
 
-/** A key's name is what people and Nix know it by: it must stand for the same bytes everywhere. */
-function checkKeys({ upstream }: SettingsDocument, draft: Draft): readonly Conflict[] {
-  const conflicts: Conflict[] = []
-  const first = new Map<string, { readonly path: KeyPath; readonly bytes: Uint8Array }>()
-  for (const [index, { keys }] of upstream.entries()) {
-    for (const [position, { name, bytes }] of keys.entries()) {
-      const path = ['upstream', index, 'keys', position]
-      const known = first.get(name)
-      if (known === undefined) {
-        first.set(name, { path, bytes })
-      } else if (Buffer.compare(known.bytes, bytes) !== 0) {
-        const line = draft.placeOf(known.path).line
-        const where = `${formatKeyPath(known.path)}${line === null ? '' : ` (line ${line})`}`
-        const found = `${quote(name)} with other bytes than in ${where}`
-        conflicts.push({ path, found, allowed: 'one key for each name; find out which is genuine' })
-      }
-    }
-  }
-  return conflicts
+/** Weir's signature says that the rules were kept: where they are not, no client may have to rely on it alone. */
+function checkEnforcement({ policy, signing }: SettingsDocument): readonly Conflict[] {
+  if (policy.enforce || signing.mode !== 'replace') return []
+  const found = 'false, while signing.mode is "replace"'
+  const allowed =
+    'true, or signing.mode "add" or "keep": Weir signs nothing that it only reports on'
+  return [{ path: ['policy', 'enforce'], found, allowed }]
 }
 
 function checkFolders(

@@ -17,11 +17,20 @@ export function quote(text: string, maxCharacters = MAX_CHARACTERS): string {
   return JSON.stringify(short.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\uFFFD'))
 }
 
+/** A name in double quotes; unlike other texts it may have an `@` in it without that being the end of a password. */
+export function quoteName(name: string): string {
+  return name.includes('://') ? describeFound(name) : quote(withoutKeys(name))
+}
+
 /** Hides the credentials and the query of a URL, and whatever has the look of a key. */
 function withoutSecrets(text: string): string {
   const bare = text.replace(/^(\w+:\/\/)?.*@/s, '$1…@')
   const unqueried = bare.includes('://') ? bare.replace(/([?#]).+$/s, '$1…') : bare
-  return unqueried
+  return withoutKeys(unqueried)
+}
+
+function withoutKeys(text: string): string {
+  return text
     .replaceAll(/[A-Za-z0-9+/]{40,}={1,2}/g, '…')
     .replaceAll(/:[A-Za-z0-9+][A-Za-z0-9+/]{39,}/g, ':…')
 }

@@ -63,6 +63,11 @@ export function wholeNumberField(min: number, max: number) {
   return z.int({ error: allowed }).min(min, { error: allowed }).max(max, { error: allowed })
 }
 
+/** Yes or no. */
+export function flagField() {
+  return z.boolean({ error: 'true or false' })
+}
+
 /** One of a few words. */
 export function choiceField<const Choice extends string>(choices: readonly Choice[]) {
   return z.enum(choices, { error: choices.map((choice) => `"${choice}"`).join(', ') })

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { type JsonSchema, tableKeys } from './json-schema.ts'
+import { type KeyPath } from './key-path.ts'
 import { documentSchema } from './schema.ts'
 
 /** A key of the configuration that an environment variable can replace. */
@@ -8,20 +10,18 @@ export type KnownKey = {
   /** As in `WEIR_SERVER__LISTEN`. */
   readonly variable: string
   /** How the variable's text is read. */
-  readonly syntax: 'text' | 'number' | 'json'
+  readonly syntax: 'text' | 'number' | 'boolean' | 'json'
   readonly description: string
   /** As it would be written; undefined where it depends on the machine. */
   readonly defaultValue: unknown
 }
 
-/** The part of JSON Schema that `documentSchema` makes use of. */
-export type JsonSchema = {
-  readonly type?: string
-  readonly description?: string
-  readonly default?: unknown
-  readonly properties?: Readonly<Record<string, JsonSchema>>
-  readonly items?: JsonSchema
-}
+/** How a variable is read, by its key's type; texts otherwise. */
+const SYNTAX: ReadonlyMap<string, KnownKey['syntax']> = new Map([
+  ['array', 'json'],
+  ['integer', 'number'],
+  ['boolean', 'boolean'],
+])
 
 /** The JSON schema of a configuration file. */
 export function configurationJsonSchema(): JsonSchema {
@@ -38,19 +38,15 @@ export function listKnownKeys(): readonly KnownKey[] {
 }
 
 /** The names that may stand in the table at a path: its own keys, in the order of the schema. */
-export function keysOfTable(path: readonly (string | number)[]): readonly string[] {
-  let table: JsonSchema | undefined = configurationJsonSchema()
-  for (const part of path) {
-    table = typeof part === 'number' ? table?.items : table?.properties?.[part]
-  }
-  return Object.keys(table?.properties ?? {})
+export function keysOfTable(path: KeyPath): readonly string[] {
+  return tableKeys(configurationJsonSchema(), path)
 }
 
 function knownKey(path: readonly string[], schema: JsonSchema): KnownKey {
   return {
     path,
     variable: `WEIR_${path.join('__').toUpperCase()}`,
-    syntax: schema.type === 'array' ? 'json' : schema.type === 'integer' ? 'number' : 'text',
+    syntax: SYNTAX.get(schema.type ?? '') ?? 'text',
     description: schema.description ?? '',
     defaultValue: schema.default,
   }

@@ -4,13 +4,11 @@ import { BUILT_IN_DEFAULTS, composeDraft } from './draft.ts'
 import { listKnownKeys } from './known-keys.ts'
 import { type ConfigFileName, readConfigFile } from './read-config-file.ts'
 import { type Environment, readEnvironment } from './read-environment.ts'
-import { type ResolvedPaths, resolvePaths } from './resolve-paths.ts'
-import { type SettingsDocument } from './schema.ts'
+import { resolvePaths } from './resolve-paths.ts'
 import { type Settings } from './settings.ts'
 import { SettingsError } from './settings-error.ts'
-
-/** More threads than this have nothing left to decompress. */
-const MAX_DEFAULT_WORKERS = 8
+import { toSettings } from './to-settings.ts'
+import { findWarnings } from './warnings.ts'
 
 /** What the configuration depends on; the file itself is the only thing that is read. */
 export type LoadSettingsOptions = {
@@ -59,44 +57,4 @@ function nameConfigFile({ configFile, env }: LoadSettingsOptions): ConfigFileNam
   if (configFile !== undefined) return { path: configFile, namedBy: '--config' }
   const path = env['WEIR_CONFIG'] ?? ''
   return path === '' ? null : { path, namedBy: 'WEIR_CONFIG' }
-}
-
-function toSettings(document: SettingsDocument, paths: ResolvedPaths, cores: number): Settings {
-  const { server, cache, signing, nar, timeouts, log, upstream } = document
-  return {
-    server: {
-      listen: server.listen,
-      storeDir: server.store_dir,
-      priority: server.priority,
-      hosts: server.hosts,
-      drainTimeoutMs: server.drain_timeout,
-    },
-    cache: { dir: paths.cacheDir, maxBytes: cache.max_size },
-    state: { dir: paths.stateDir },
-    signing: { mode: signing.mode, keyFile: paths.keyFile },
-    nar: {
-      verifyFirstBytes: nar.verify_first,
-      zstdLevel: nar.zstd_level,
-      workers: nar.workers ?? Math.max(1, Math.min(cores, MAX_DEFAULT_WORKERS)),
-      maxTransfers: nar.max_transfers,
-      maxNarBytes: nar.max_nar_size,
-    },
-    timeouts: {
-      connectMs: timeouts.connect,
-      headersMs: timeouts.headers,
-      idleMs: timeouts.idle,
-      narinfoMs: timeouts.narinfo,
-    },
-    log,
-    upstreams: upstream.map(({ redirect_hosts: redirectHosts, ...rest }) => ({
-      ...rest,
-      redirectHosts,
-    })),
-  }
-}
-
-function findWarnings({ upstream }: SettingsDocument): readonly string[] {
-  return upstream
-    .filter(({ keys }) => keys.length === 0)
-    .map(({ name }) => `The upstream "${name}" has no keys: it gives only content-addressed paths.`)
 }

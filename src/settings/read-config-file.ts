@@ -7,7 +7,7 @@ import { SettingsError, type SettingsErrorCode } from './settings-error.ts'
 
 /** A configuration file as written: nothing in it has been checked yet. */
 export type ConfigFile = {
-  /** Absolute. */
+  /** Absolute, where it is a file. */
   readonly path: string
   readonly document: unknown
   /** The line of a key, from 1; null where it is not known. */
@@ -66,7 +66,8 @@ function decode(bytes: Uint8Array, source: string): string {
   }
 }
 
-function parseToml(text: string, path: string): ConfigFile {
+/** Reads TOML from the file at `path`, or from elsewhere by that name; throws SettingsError. */
+export function parseToml(text: string, path: string): ConfigFile {
   try {
     return { path, document: parse(text), lineOf: locateKeys(text) }
   } catch (cause) {

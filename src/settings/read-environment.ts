@@ -11,6 +11,14 @@ export type Override = { readonly key: KnownKey; readonly value: unknown }
 
 const CONFIG_VARIABLE = 'WEIR_CONFIG'
 
+/** What a list looks like as JSON, by its section; elsewhere it is one of host names. */
+const EXAMPLES: ReadonlyMap<string, string> = new Map([
+  ['upstream', '[{"name": "nixos", "url": "https://cache.nixos.org", "keys": ["NAME:BASE64"]}]'],
+  ['rule', '[{"name": "the root of trust", "packages": ["@critical"], "from": ["nixos"]}]'],
+  ['block', '[{"package": "xz", "versions": ["5.6.0"], "reason": "CVE-2024-3094"}]'],
+  ['import', '["NAME:BASE64"]'],
+])
+
 /** The values of all WEIR_… variables, and what is wrong with those that are unknown or not JSON; values are checked later. */
 export function readEnvironment(env: Environment, keys: readonly KnownKey[]) {
   const overrides: Override[] = []
@@ -35,6 +43,8 @@ function readValue(text: string, { syntax }: KnownKey): unknown {
       return text
     case 'number':
       return /^-?\d{1,15}$/.test(text) ? Number(text) : text
+    case 'boolean':
+      return text === 'true' ? true : text === 'false' ? false : text
     case 'json':
       return parseJson(text)
   }
@@ -50,16 +60,12 @@ function parseJson(text: string): unknown {
 }
 
 function notJson({ variable, path }: KnownKey): SettingsProblem {
-  const allowed =
-    path[0] === 'upstream'
-      ? `a JSON array such as [{"name": "nixos", "url": "https://cache.nixos.org", "keys": ["NAME:BASE64"]}]`
-      : `a JSON array such as ["weir.example.org"]`
   return {
     source: variable,
     key: null,
     line: null,
     found: 'a text that is not JSON',
-    allowed,
+    allowed: `a JSON array such as ${EXAMPLES.get(path[0] ?? '') ?? '["weir.example.org"]'}`,
     nearest: null,
   }
 }

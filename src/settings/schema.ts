@@ -1,8 +1,10 @@
 import { z } from 'zod'
 import { parseStoreDir } from '../nix/store-path.ts'
+import { blocksField } from './block-field.ts'
 import {
   choiceField,
   durationField,
+  flagField,
   listField,
   pathField,
   sizeField,
@@ -11,6 +13,8 @@ import {
 } from './fields.ts'
 import { parseHostName } from './host-name.ts'
 import { parseListenAddress } from './listen-address.ts'
+import { rulesField } from './rule-schema.ts'
+import { publicKeysField } from './public-key-field.ts'
 import { upstreamsField } from './upstream-schema.ts'
 
 const LISTEN_ALLOWED =
@@ -109,9 +113,38 @@ const log = section('log', 'What Weir says of its work.', {
     .describe('`json`, `pretty`, or `auto`: pretty on a terminal, JSON elsewhere.'),
 })
 
+const policy = section('policy', 'What holds where no rule says otherwise.', {
+  unmatched: choiceField(['allow', 'deny'])
+    .prefault('allow')
+    .describe('What becomes of a path that no rule matches; only `deny` bounds whole closures.'),
+  enforce: flagField()
+    .prefault(true)
+    .describe('`false` only reports what would be refused: it is served, and not signed by Weir.'),
+  realisations: flagField().prefault(false).describe('Whether signed realisations are handed on.'),
+})
+
+const imports = section('import', 'The upstream of what is in the cache without a record.', {
+  keys: publicKeysField()
+    .prefault([])
+    .describe('Public keys that may vouch for stored files that came without a record.'),
+})
+
 /** The whole configuration as it is written, in TOML or JSON: the one source of checks, defaults, JSON schema and documentation. */
 export const documentSchema = z.strictObject(
-  { server, cache, state, signing, nar, timeouts, log, upstream: upstreamsField },
+  {
+    server,
+    cache,
+    state,
+    signing,
+    nar,
+    timeouts,
+    log,
+    policy,
+    import: imports,
+    upstream: upstreamsField,
+    rule: rulesField,
+    block: blocksField,
+  },
   { error: 'one table of sections, such as [server]' },
 )
 

@@ -1,5 +1,8 @@
 import { type PublicKey } from '../nix/signature.ts'
 import { type StoreDir } from '../nix/store-path.ts'
+import { type Block } from '../policy/block.ts'
+import { type PolicyUpstream } from '../policy/policy.ts'
+import { type Rule } from '../policy/rule.ts'
 
 /** Everything that Weir can be told, checked and complete: sizes in bytes, times in milliseconds, folders absolute. */
 export type Settings = {
@@ -10,8 +13,14 @@ export type Settings = {
   readonly nar: NarSettings
   readonly timeouts: TimeoutSettings
   readonly log: { readonly level: LogLevel; readonly format: LogFormat }
+  readonly policy: PolicySettings
+  /** Keys that may vouch for stored files that came without a record. */
+  readonly importKeys: readonly PublicKey[]
   /** In the order of preference; at least one. */
   readonly upstreams: readonly UpstreamSettings[]
+  /** The first that matches decides. */
+  readonly rules: readonly Rule[]
+  readonly blocks: readonly Block[]
 }
 
 /** Where Weir listens, and what it says of itself. */
@@ -42,6 +51,16 @@ export type TimeoutSettings = {
   readonly narinfoMs: number
 }
 
+/** What holds where no rule says otherwise. */
+export type PolicySettings = {
+  /** What becomes of a path that no rule matches. */
+  readonly unmatched: 'allow' | 'deny'
+  /** False: what the rules would refuse is served and reported. */
+  readonly enforce: boolean
+  /** Whether signed realisations are handed on. */
+  readonly realisations: boolean
+}
+
 /** A socket to listen on: a TCP port (IPv6 hosts without brackets) or the absolute path of a Unix socket. */
 export type ListenAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
@@ -56,15 +75,10 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' |
 /** The shape of the log; `auto` is pretty on a terminal, JSON elsewhere. */
 export type LogFormat = 'auto' | 'json' | 'pretty'
 
-/** A binary cache that Weir asks, and what it may vouch with. */
-export type UpstreamSettings = {
-  readonly name: string
+/** A binary cache that Weir asks, and what it may vouch with; without keys it gives only content-addressed paths. */
+export type UpstreamSettings = PolicyUpstream & {
   /** http or https, normalised, without a trailing slash, credentials, query or fragment. */
   readonly url: string
-  /** None: the upstream gives only content-addressed paths. */
-  readonly keys: readonly PublicKey[]
-  /** Whether its outage counts as "does not have it". */
-  readonly optional: boolean
   /** Lower case HOST or HOST:PORT, IPv6 in brackets; without a port every port is meant. */
   readonly redirectHosts: readonly string[]
 }

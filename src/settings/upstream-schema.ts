@@ -1,10 +1,11 @@
 import { z } from 'zod'
-import { explainedField, listField, textField } from './fields.ts'
+import { explainedField, flagField, listField, textField, wholeNumberField } from './fields.ts'
 import { parseHostPattern } from './host-name.ts'
-import { readUpstreamKey, UPSTREAM_KEY_ALLOWED } from './upstream-key.ts'
+import { publicKeysField } from './public-key-field.ts'
 import { readUpstreamUrl, UPSTREAM_URL_ALLOWED } from './upstream-url.ts'
 
-const NAME_ALLOWED =
+/** What the name of an upstream, or of a group of them, may be. */
+export const UPSTREAM_NAME_ALLOWED =
   'at most 63 lower-case letters, digits and hyphens, beginning with a letter or digit'
 const REDIRECT_HOST_ALLOWED = 'a host name, HOST:PORT or IP address, without scheme or path'
 
@@ -17,24 +18,34 @@ const NIXOS = {
 const upstream = z
   .strictObject(
     {
-      name: textField(NAME_ALLOWED, parseUpstreamName).describe(
+      name: textField(UPSTREAM_NAME_ALLOWED, parseUpstreamName).describe(
         'What Weir calls it in logs, metrics and rules; `import` is reserved.',
       ),
       url: explainedField(UPSTREAM_URL_ALLOWED, readUpstreamUrl).describe(
         'Its address, http or https, as in the substituters of a nix.conf.',
       ),
-      keys: listField(
-        explainedField(UPSTREAM_KEY_ALLOWED, readUpstreamKey),
-        'a list of public keys, ["NAME:BASE64", …]',
-      )
+      keys: publicKeysField()
         .prefault([])
         .describe(
           'The public keys that may vouch for its paths; without any it gives only content-addressed paths.',
         ),
-      optional: z
-        .boolean({ error: 'true or false' })
+      optional: flagField()
         .prefault(false)
         .describe('Whether its outage counts as "does not have it" rather than as an error.'),
+      tier: wholeNumberField(0, 9)
+        .prefault(0)
+        .describe('It is asked only where no upstream of a lower tier has a trusted path.'),
+      private: flagField()
+        .prefault(false)
+        .describe(
+          'Whether it is asked first and alone, so that no other learns the names it holds.',
+        ),
+      insecure_unsigned: flagField()
+        .prefault(false)
+        .describe('Whether its paths are trusted without a signature; Weir never signs them.'),
+      equivalent: textField(UPSTREAM_NAME_ALLOWED, parseUpstreamName)
+        .optional()
+        .describe('A group: of upstreams in the same one, whichever answers first is taken.'),
       redirect_hosts: listField(
         textField(REDIRECT_HOST_ALLOWED, parseHostPattern),
         `a list; each entry ${REDIRECT_HOST_ALLOWED}`,
@@ -53,6 +64,7 @@ export const upstreamsField = z
   .prefault([NIXOS])
   .describe('The binary caches that Weir asks, in the order of preference.')
 
-function parseUpstreamName(text: string): string | null {
+/** The name of an upstream, or of a group of them; null for any other text. */
+export function parseUpstreamName(text: string): string | null {
   return /^[a-z0-9][a-z0-9-]{0,62}$/.test(text) ? text : null
 }

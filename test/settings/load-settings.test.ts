@@ -28,11 +28,21 @@ function load(options: Partial<LoadSettingsOptions> = {}) {
 }
 
 /** Settings as plain data: keys as their texts. */
-function plain({ upstreams, ...rest }: Settings) {
+function plain({ upstreams, importKeys, ...rest }: Settings) {
   return {
     ...rest,
+    importKeys: importKeys.map(formatPublicKey),
     upstreams: upstreams.map((each) => ({ ...each, keys: each.keys.map(formatPublicKey) })),
   }
+}
+
+const PLAIN_UPSTREAM = {
+  optional: false,
+  redirectHosts: [],
+  tier: 0,
+  private: false,
+  insecureUnsigned: false,
+  equivalent: null,
 }
 
 const DEFAULTS = {
@@ -55,15 +65,13 @@ const DEFAULTS = {
   },
   timeouts: { connectMs: 5000, headersMs: 10_000, idleMs: 30_000, narinfoMs: 10_000 },
   log: { level: 'info', format: 'auto' },
+  policy: { unmatched: 'allow', enforce: true, realisations: false },
+  importKeys: [],
   upstreams: [
-    {
-      name: 'nixos',
-      url: 'https://cache.nixos.org',
-      keys: [NIXOS_KEY],
-      optional: false,
-      redirectHosts: [],
-    },
+    { ...PLAIN_UPSTREAM, name: 'nixos', url: 'https://cache.nixos.org', keys: [NIXOS_KEY] },
   ],
+  rules: [],
+  blocks: [],
 }
 
 /** For each variable: a value unlike the default, and the setting that it becomes. */
@@ -91,8 +99,12 @@ const SAMPLES: Readonly<
   WEIR_TIMEOUTS__NARINFO: ['7s', (s) => s.timeouts.narinfoMs, 7000],
   WEIR_LOG__LEVEL: ['trace', (s) => s.log.level, 'trace'],
   WEIR_LOG__FORMAT: ['json', (s) => s.log.format, 'json'],
+  WEIR_POLICY__UNMATCHED: ['deny', (s) => s.policy.unmatched, 'deny'],
+  WEIR_POLICY__ENFORCE: ['false', (s) => s.policy.enforce, false],
+  WEIR_POLICY__REALISATIONS: ['true', (s) => s.policy.realisations, true],
+  WEIR_IMPORT__KEYS: [`["${NIXOS_KEY}"]`, (s) => plain(s).importKeys, [NIXOS_KEY]],
   WEIR_UPSTREAM: [
-    `[{"name": "b", "url": "HTTP://B.example:80/x//", "keys": ["${NIXOS_KEY}"], "optional": true, "redirect_hosts": ["C.example:81"]}]`,
+    `[{"name": "b", "url": "HTTP://B.example:80/x//", "keys": ["${NIXOS_KEY}"], "optional": true, "redirect_hosts": ["C.example:81"], "tier": 9, "private": true, "insecure_unsigned": true, "equivalent": "g"}]`,
     (s) => plain(s).upstreams,
     [
       {
@@ -101,8 +113,32 @@ const SAMPLES: Readonly<
         keys: [NIXOS_KEY],
         optional: true,
         redirectHosts: ['c.example:81'],
+        tier: 9,
+        private: true,
+        insecureUnsigned: true,
+        equivalent: 'g',
       },
     ],
+  ],
+  WEIR_RULE: [
+    '[{"name": "r", "packages": ["nix"], "from": ["nixos"]}]',
+    (s) => s.rules,
+    [
+      {
+        name: 'r',
+        packages: new Set(['nix']),
+        paths: [],
+        from: ['nixos'],
+        signedBy: null,
+        agree: 1,
+        onDivergence: 'serve',
+      },
+    ],
+  ],
+  WEIR_BLOCK: [
+    '[{"package": "xz", "reason": "r"}]',
+    (s) => s.blocks,
+    [{ blocked: { kind: 'package', package: 'xz', versions: null }, reason: 'r' }],
   ],
 }
 
@@ -190,7 +226,7 @@ t.test('JSON says the same as TOML', async (t) => {
   t.strictSame(settings.server.listen, { kind: 'unix', path: '/run/weir.sock' })
   t.equal(settings.nar.verifyFirstBytes, 0)
   t.strictSame(settings.upstreams, [
-    { name: 'a', url: 'http://127.0.0.1:1', keys: [], optional: false, redirectHosts: [] },
+    { ...PLAIN_UPSTREAM, name: 'a', url: 'http://127.0.0.1:1', keys: [] },
   ])
   t.strictSame(warnings, ['The upstream "a" has no keys: it gives only content-addressed paths.'])
 })
@@ -215,11 +251,11 @@ t.test('the example files load as they are and say what the defaults are', async
   const paths = listKnownKeys().filter(({ path }) => path.length === 2)
   for (const key of [
     ...paths.map(({ path }) => String(path[1])),
-    ...keysOfTable(['upstream', 0]),
+    ...['upstream', 'rule', 'block'].flatMap((list) => keysOfTable([list, 0])),
   ]) {
     t.match(
       text,
-      new RegExp(`\\n# [^\\n]+\\n(?:# )?${key} = `),
+      new RegExp(`\\n# [^\\n]+\\n(?:# |#   )?${key} = `),
       `${key} is there, with a sentence above it`,
     )
   }
@@ -228,6 +264,18 @@ t.test('the example files load as they are and say what the defaults are', async
   await writeFile(join(dir, 'config/weir.toml'), text.replaceAll(/^# (?=[a-z_]+ = )/gm, ''))
   const { settings } = await load({ configFile: join(dir, 'config/weir.toml') })
   t.strictSame(plain(settings), DEFAULTS, 'what is commented out is right as well')
+  await writeFile(join(dir, 'config/weir.toml'), text.replaceAll(/^# {3}(?=[[a-z])/gm, ''))
+  const examples = await load({ configFile: join(dir, 'config/weir.toml') })
+  t.equal(examples.settings.upstreams[0]?.equivalent, 'official')
+  t.equal(examples.settings.rules.length, 1, 'and so are the examples')
+  t.strictSame(examples.settings.blocks.map(({ blocked }) => blocked.kind).toSorted(), [
+    'hash',
+    'key',
+    'nar-hash',
+    'package',
+    'path',
+  ])
+  t.strictSame(examples.warnings, [])
 })
 
 t.test('what is generated from the schema is current', async (t) => {

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { parse } from 'smol-toml'
 import t, { type Test } from 'tap'
 import { type KeyPath, valueAt } from '../../src/settings/key-path.ts'
-import { listKnownKeys } from '../../src/settings/known-keys.ts'
+import { keysOfTable, listKnownKeys } from '../../src/settings/known-keys.ts'
 import { loadSettings } from '../../src/settings/load-settings.ts'
 import { locateKeys } from '../../src/settings/locate-keys.ts'
 import { type Environment } from '../../src/settings/read-environment.ts'
@@ -45,7 +45,8 @@ function upstream(...lines: readonly string[]): string {
 }
 
 t.test('the ten most common mistakes are explained to a stranger', async (t) => {
-  const allowedAt = 'Allowed: server, cache, state, signing, nar, timeouts, log, upstream.'
+  const allowedAt =
+    'Allowed: server, cache, state, signing, nar, timeouts, log, policy, import, upstream, rule, block.'
   const messages: readonly (readonly [string, string])[] = [
     [
       '[server]\nlistne = "127.0.0.1:1"\n',
@@ -246,10 +247,12 @@ t.test('no message repeats a secret, wherever it was put by mistake', async (t) 
     '"ftp://u:geheim@x"',
     '"https://x?t=geheim"',
   ]
-  const ofUpstream = ['name', 'url', 'keys', 'optional', 'redirect_hosts'].flatMap((key) => [
-    (secret: string) => `[[upstream]]\n${key} = ${secret}\n`,
-    (secret: string) => `[[upstream]]\n${key} = [${secret}]\n`,
-  ])
+  const ofLists = ['upstream', 'rule', 'block'].flatMap((list) =>
+    keysOfTable([list, 0]).flatMap((key) => [
+      (secret: string) => `[[${list}]]\n${key} = ${secret}\n`,
+      (secret: string) => `[[${list}]]\n${key} = [${secret}]\n`,
+    ]),
+  )
   const ofSections = listKnownKeys()
     .filter(({ path }) => path.length === 2)
     .map(
@@ -257,7 +260,7 @@ t.test('no message repeats a secret, wherever it was put by mistake', async (t) 
         (secret: string) =>
           `[${path.join(']\n')} = ${secret}\nx = 1\n`,
     )
-  for (const place of [...ofUpstream, ...ofSections]) {
+  for (const place of [...ofLists, ...ofSections]) {
     for (const secret of secrets) {
       const explained = await explain(t, place(secret))
       t.notMatch(explained, /geheim|GEP40RR4u|1b9HYTw/, place('…'))

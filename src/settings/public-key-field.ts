@@ -1,19 +1,29 @@
 import { parsePublicKey, type PublicKey } from '../nix/signature.ts'
 import { describeFound } from './describe-found.ts'
-import { type Reading } from './fields.ts'
+import { explainedField, listField, type Reading } from './fields.ts'
 
-/** What an upstream's key may be. */
-export const UPSTREAM_KEY_ALLOWED =
+/** What a public key may be. */
+const PUBLIC_KEY_ALLOWED =
   'a public key, NAME:BASE64 with 32 bytes, such as "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="'
 
+/** A list of public keys. */
+export function publicKeysField() {
+  return listField(publicKeyField(), 'a list of public keys, ["NAME:BASE64", …]')
+}
+
+/** A public key. */
+export function publicKeyField() {
+  return explainedField(PUBLIC_KEY_ALLOWED, readPublicKey)
+}
+
 /** Reads a public key; a mistake says why it is none, and never repeats what follows its name. */
-export function readUpstreamKey(text: string): Reading<PublicKey> {
+function readPublicKey(text: string): Reading<PublicKey> {
   const value = parsePublicKey(text)
   if (value !== null) return { kind: 'value', value }
   const secret = encodedLength(text) === 64
   const allowed = secret
     ? 'the public key that belongs to it; make a new pair if others could read this one'
-    : UPSTREAM_KEY_ALLOWED
+    : PUBLIC_KEY_ALLOWED
   return { kind: 'mistake', found: findMistake(text), allowed }
 }
 

@@ -1,0 +1,52 @@
+import { quoteName } from './describe-found.ts'
+import { formatKeyPath } from './key-path.ts'
+import { type SettingsDocument } from './schema.ts'
+import { takenEntries } from './shadowed-rules.ts'
+
+/** What is allowed, and yet seldom meant; a sentence each. */
+export function findWarnings(document: SettingsDocument): readonly string[] {
+  const { upstream, policy } = document
+  const keyless = upstream.filter((each) => each.keys.length === 0 && !each.insecure_unsigned)
+  const unsigned = upstream.filter((each) => each.insecure_unsigned)
+  return [
+    ...keyless.map(
+      ({ name }) => `The upstream "${name}" has no keys: it gives only content-addressed paths.`,
+    ),
+    ...unsigned.map(
+      ({ name }) =>
+        `The upstream "${name}" is insecure_unsigned: its paths need no signature; Weir never signs them.`,
+    ),
+    ...unreachable(document).map(
+      (name) =>
+        `The upstream "${name}" is allowed by no rule, and policy.unmatched is "deny": nothing is ever taken from it.`,
+    ),
+    ...partlyTaken(document),
+    ...(policy.enforce
+      ? []
+      : [
+          'policy.enforce is false, report only: what the rules would refuse is served, and not signed by Weir.',
+        ]),
+  ]
+}
+
+/** The upstreams that nothing is allowed from; `import` only where it was given keys. */
+function unreachable(document: SettingsDocument): readonly string[] {
+  const { policy, rule, upstream, import: imported } = document
+  if (policy.unmatched === 'allow' || rule.some(({ from }) => from === undefined)) return []
+  const names = upstream.map(({ name }) => name)
+  const allowed = new Set(rule.flatMap(({ from = [] }) => from))
+  return [...names, ...(imported.keys.length > 0 ? ['import'] : [])].filter(
+    (name) => !allowed.has(name),
+  )
+}
+
+function partlyTaken({ rule: rules }: SettingsDocument): readonly string[] {
+  return takenEntries(rules).flatMap((taken, index) =>
+    taken.map(({ list, position, by }) => {
+      const rule = rules[index]
+      const entry = `${formatKeyPath([list, position])} ${quoteName(rule?.[list][position] ?? '')}`
+      const takers = by.map((place) => quoteName(rules[place]?.name ?? ''))
+      return `The rule ${quoteName(rule?.name ?? '')} never decides for ${entry}: earlier rules do, ${takers.join(', ')}.`
+    }),
+  )
+}
