@@ -1,0 +1,35 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { migrate } from './migrate.ts'
+
+const migrations: readonly string[] = [
+  `CREATE TABLE nar (
+     hash       TEXT NOT NULL,
+     nar_hash   TEXT NOT NULL,
+     upstream   TEXT NOT NULL,
+     claim      BLOB NOT NULL,
+     file_bytes INTEGER NOT NULL,
+     file_hash  TEXT NOT NULL,
+     etag       TEXT NOT NULL,
+     stored_at  INTEGER NOT NULL,
+     used_at    INTEGER NOT NULL,
+     PRIMARY KEY (hash, nar_hash)
+   ) STRICT;
+   CREATE INDEX nar_by_use ON nar (used_at, file_bytes);`,
+]
+
+/** A catalog that a newer Weir wrote. */
+export class CatalogVersionError extends Error {
+  override readonly name = 'CatalogVersionError'
+}
+
+/** Brings the catalog's tables to this version. */
+export function migrateCatalog(database: DatabaseSync): void {
+  migrate(
+    database,
+    migrations,
+    (version, known) =>
+      new CatalogVersionError(
+        `the catalog has version ${version}, this Weir knows versions up to ${known}: start a newer Weir, or remove the catalog (it is made again)`,
+      ),
+  )
+}
