@@ -4,7 +4,8 @@ import { loadSettings } from '../settings/load-settings.ts'
 import { formatSettingsError, SettingsError } from '../settings/settings-error.ts'
 import { FolderLockedError } from '../state/folder-lock.ts'
 import { SigningKeyError } from '../state/signing-key.ts'
-import { CatalogVersionError } from '../store/sqlite/migrations.ts'
+import { CatalogVersionError } from '../store/sqlite/catalog-schema.ts'
+import { EvidenceFileError } from '../store/sqlite/evidence-file-error.ts'
 import { readVersion } from '../version.ts'
 import { checkCommand } from './check.ts'
 import { type CliWorld, type Command, UsageError } from './command.ts'
@@ -131,7 +132,8 @@ function explain(error: unknown): string {
     error instanceof ListenError ||
     error instanceof FolderLockedError ||
     error instanceof SigningKeyError ||
-    error instanceof CatalogVersionError
+    error instanceof CatalogVersionError ||
+    error instanceof EvidenceFileError
   ) {
     return error.message
   }

@@ -31,7 +31,7 @@ import {
   SigningKeyError,
 } from '../../src/state/signing-key.ts'
 import { openDiskNarStore } from '../../src/store/disk/disk-nar-store.ts'
-import { CatalogVersionError } from '../../src/store/sqlite/migrations.ts'
+import { CatalogVersionError } from '../../src/store/sqlite/catalog-schema.ts'
 import { openCatalog } from '../../src/store/sqlite/open-catalog.ts'
 import { openSqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts'
 import { catalogContract, record } from '../contracts/catalog-contract.ts'

@@ -3,6 +3,7 @@ import type { Catalog } from '../../ports/catalog.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Log } from '../../ports/log.ts'
 import { openSqliteCatalog } from './sqlite-catalog.ts'
+import { isDamage } from './sqlite-damage.ts'
 
 /**
  * Opens the catalog in a file. One that is damaged is put aside and made anew: it is derived, and what is stored is taken
@@ -33,16 +34,4 @@ async function openSound(file: string): Promise<Catalog> {
     await catalog.close()
     throw error
   }
-}
-
-/** SQLite's primary result codes for a damaged file: ERROR (a table that is not there), CORRUPT, NOTADB. */
-const damageCodes = [1, 11, 26]
-
-function isDamage(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    'errcode' in error &&
-    typeof error.errcode === 'number' &&
-    damageCodes.includes(error.errcode & 0xff)
-  )
 }

@@ -1,7 +1,8 @@
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 import { parseStorePathHash } from '../../nix/store-path.ts'
 import type { Catalog, StoredClaim, StoredNar } from '../../ports/catalog.ts'
-import { migrate } from './migrations.ts'
+import { migrateCatalog } from './catalog-schema.ts'
+import { inTransaction } from './in-transaction.ts'
 
 /** Opens or makes the catalog in a SQLite file; `:memory:` for one that is gone with the process. */
 export function openSqliteCatalog(file: string): Catalog {
@@ -10,7 +11,7 @@ export function openSqliteCatalog(file: string): Catalog {
     database.exec(
       'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000',
     )
-    migrate(database)
+    migrateCatalog(database)
     return catalogIn(database)
   } catch (error) {
     database.close()
@@ -111,18 +112,6 @@ function parameters(
     usedAtMs,
     Number(stored.isCertain),
   ]
-}
-
-function inTransaction<T>(database: DatabaseSync, act: () => T): T {
-  database.exec('BEGIN')
-  try {
-    const result = act()
-    database.exec('COMMIT')
-    return result
-  } catch (error) {
-    if (database.isTransaction) database.exec('ROLLBACK')
-    throw error
-  }
 }
 
 function storedClaim(row: Row): StoredClaim {

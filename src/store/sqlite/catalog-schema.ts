@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { migrate } from './migrate.ts'
 
-/** Each entry takes the catalog from the version that is its index to the next; entries are only ever added. */
 const migrations: readonly string[] = [
   `CREATE TABLE nar (
      hash       TEXT NOT NULL,
@@ -31,16 +31,14 @@ export class CatalogVersionError extends Error {
   override readonly name = 'CatalogVersionError'
 }
 
-/** Brings the catalog's tables to this version, in one transaction. */
-export function migrate(database: DatabaseSync): void {
-  const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
-  if (version > migrations.length) {
-    throw new CatalogVersionError(
-      `the catalog has version ${version}, this Weir knows versions up to ${migrations.length}: start a newer Weir, or remove the catalog (it is made again)`,
-    )
-  }
-  if (version === migrations.length) return
-  database.exec(
-    `BEGIN; ${migrations.slice(version).join('\n')} PRAGMA user_version = ${migrations.length}; COMMIT`,
+/** Brings the catalog's tables to this version. */
+export function migrateCatalog(database: DatabaseSync): void {
+  migrate(
+    database,
+    migrations,
+    (version, known) =>
+      new CatalogVersionError(
+        `the catalog has version ${version}, this Weir knows versions up to ${known}: start a newer Weir, or remove the catalog (it is made again)`,
+      ),
   )
 }
