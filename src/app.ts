@@ -1,32 +1,21 @@
-/** The composition root: the only file that names implementations. */
+/** The composition root: with `core.ts` the only file that names implementations. */
 import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { createAdmin } from './admin/admin.ts'
 import { controlSocket } from './control/control-client.ts'
 import { createControlServer } from './control/control-server.ts'
+import { assembleCore } from './core.ts'
 import { createHttpServer } from './http/http-server.ts'
 import { drain, listen, listenOnSocket } from './http/listen.ts'
 import { ownNames } from './http/own-names.ts'
-import { createIngestPool } from './ingest/ingest-pool.ts'
-import { verifyStored } from './ingest/verify-stored.ts'
 import { formatCacheInfo } from './nix/cache-info.ts'
 import { formatPublicKey, publicKeyOf, type SecretKey } from './nix/signature.ts'
-import type { Policy } from './policy/policy.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Log } from './ports/log.ts'
 import type { Settings } from './settings/settings.ts'
 import { lockFolder } from './state/folder-lock.ts'
 import { defaultKeyName, makeSigningKey, readSigningKey } from './state/signing-key.ts'
-import { openDiskNarStore } from './store/disk/disk-nar-store.ts'
-import { openCatalog } from './store/sqlite/open-catalog.ts'
-import { createBuildLogs } from './substituter/build-logs.ts'
-import { createPathFinder } from './substituter/find-path.ts'
-import { createStoreKeeper, type StoreKeeper } from './substituter/store-keeper.ts'
-import { createSubstituter, type Substituter } from './substituter/substituter.ts'
-import { createTransfers, type Transfers } from './substituter/transfers.ts'
-import { createMetrics, type Metrics } from './telemetry/metrics.ts'
-import { createHttpUpstream } from './upstream/http-upstream.ts'
-import { upstreamOptions } from './upstream/upstream-options.ts'
 
 export type AppOptions = {
   readonly settings: Settings
@@ -123,97 +112,4 @@ async function signingKey({ signing }: Settings, log: Log): Promise<SecretKey> {
     publicKey: formatPublicKey(publicKeyOf(made)),
   })
   return made
-}
-
-type Core = {
-  readonly substituter: Substituter
-  readonly buildLogs: ReturnType<typeof createBuildLogs>
-  readonly keeper: StoreKeeper
-  readonly transfers: Transfers
-  readonly metrics: Metrics
-}
-
-/** Puts the parts together, from the store outwards; what must be closed goes to `resources`. */
-async function assemble(
-  { settings, version, log }: AppOptions,
-  key: SecretKey,
-  stopping: AbortSignal,
-  resources: AsyncDisposableStack,
-): Promise<Core> {
-  const { storeDir } = settings.server
-  const store = await openDiskNarStore(settings.cache.dir, storeDir)
-  const catalog = await openCatalog(join(settings.state.dir, 'catalog.sqlite'), { clock, log })
-  resources.defer(() => catalog.close())
-  const options = settings.upstreams.map((upstream) => upstreamOptions(upstream, settings, version))
-  const upstreams = options.map((each) => createHttpUpstream(each))
-  for (const upstream of upstreams) resources.defer(() => upstream.close())
-  const ingest = createIngestPool(settings.nar.workers, { upstreams: options })
-  resources.defer(() => ingest.close())
-
-  const policy: Policy = {
-    storeDir,
-    upstreams: settings.upstreams,
-    maxNarBytes: settings.nar.maxNarBytes,
-  }
-  const signing = { mode: settings.signing.mode, key }
-  const metrics: Metrics = createMetrics({
-    version,
-    cacheBytes: () => keeper.totals().bytes,
-    cacheNars: () => keeper.totals().count,
-    cacheLimitBytes: settings.cache.maxBytes,
-  })
-  const base = { clock, log, meter: metrics }
-  const keeper: StoreKeeper = await createStoreKeeper({
-    ...base,
-    store,
-    catalog,
-    maxBytes: settings.cache.maxBytes,
-    changed: (nar) => {
-      substituter.changed(nar)
-    },
-  })
-  flushRegularly(keeper, log, resources)
-  const finder = createPathFinder({
-    ...base,
-    policy,
-    upstreams,
-    catalog,
-    narinfoTimeoutMs: settings.timeouts.narinfoMs,
-    stopping,
-  })
-  const transfers = createTransfers({
-    ...base,
-    ...settings.nar,
-    storeDir,
-    signing,
-    store,
-    keeper,
-    ingest,
-    stopping,
-  })
-  const substituter: Substituter = createSubstituter({
-    storeDir,
-    signing,
-    finder,
-    transfers,
-    store,
-    keeper,
-    clock,
-    verifyStored,
-  })
-  return { substituter, buildLogs: createBuildLogs({ upstreams, log }), keeper, transfers, metrics }
-}
-
-/** Writes the uses of NARs now and then, and at the end. */
-function flushRegularly(keeper: StoreKeeper, log: Log, resources: AsyncDisposableStack): void {
-  const timer = setInterval(() => {
-    keeper.flush().catch((error: unknown) => {
-      log.error({ event: 'catalog.failed', err: error })
-    })
-  }, flushIntervalMs)
-  timer.unref()
-  resources.defer(() => {
-    clearInterval(timer)
-    return keeper.flush()
-  })
 }

@@ -101,6 +101,11 @@ export function judge(policy: Policy, claim: Claim): Verdict {
   }
 }
 
+/** Whether an upstream may speak for paths of a name at all, whoever signs. */
+export function maySpeakFor(policy: Policy, upstream: string, name: string): boolean {
+  return barredUpstream(policy, ruleFor(policy.rules, name), upstream) === null
+}
+
 /** The third step: whether the claim's upstream may speak for the name at all. */
 function barredUpstream(
   policy: Policy,

@@ -1,4 +1,5 @@
 import type { NarKey } from '../nix/nar-key.ts'
+import type { StorePathHash } from '../nix/store-path.ts'
 
 /** A NAR's file that can be read while it is renamed or removed. */
 export type NarFile = {
@@ -25,6 +26,8 @@ export type NarStore = {
   stage(): Promise<StagedNar>
   /** A stored NAR's file; `null` where it is not stored. */
   open(key: NarKey): Promise<NarFile | null>
+  /** The stored narinfo of a store path, within the bounds of the format; `null` where there is none. */
+  describe(hash: StorePathHash): Promise<Uint8Array | null>
   /** Removes a NAR and the narinfo that describes it; readers that have it open are not disturbed. */
   remove(key: NarKey): Promise<void>
 }

@@ -1,3 +1,7 @@
+import { phasesOf } from '../policy/ask-order.ts'
+import { blockOfName } from '../policy/block.ts'
+import type { Policy } from '../policy/policy.ts'
+import { maySpeakFor } from '../policy/verdict.ts'
 import type { Log } from '../ports/log.ts'
 import { type Upstream, type UpstreamBody, UpstreamError } from '../ports/upstream.ts'
 
@@ -11,37 +15,58 @@ export type BuildLogs = {
   find(derivation: string, signal: AbortSignal): Promise<BuildLogAnswer>
 }
 
+export type BuildLogDeps = {
+  readonly upstreams: () => readonly Upstream[]
+  readonly policy: () => Policy
+  readonly log: Log
+}
+
 const maxLogBytes = 64 * 1024 * 1024
 
-/** Asks the upstreams one after the other, in order of preference. */
-export function createBuildLogs(deps: {
-  readonly upstreams: readonly Upstream[]
-  readonly log: Log
-}): BuildLogs {
+/**
+ * Asks the upstreams that may vouch for the derivation's name, one after the other: tier by tier, the private ones of a tier first.
+ * Nobody is asked for the log of what is recalled.
+ */
+export function createBuildLogs(deps: BuildLogDeps): BuildLogs {
   return {
     async find(derivation, signal) {
+      const policy = deps.policy()
+      const name = derivation.slice(derivation.indexOf('-') + 1)
+      if (blockOfName(policy.blocks, name) !== null) return { kind: 'absent' }
       const failures: string[] = []
-      for (const upstream of deps.upstreams) {
-        try {
-          const body = await upstream.buildLog(derivation, signal)
-          if (body !== null) return { kind: 'found', body: bounded(body) }
-        } catch (error) {
-          if (!(error instanceof UpstreamError)) throw error
-          const { code, message } = error
-          deps.log.warn({
-            event: 'upstream.failed',
-            upstream: upstream.name,
-            object: 'log',
-            code,
-            reason: message,
-          })
-          failures.push(`${upstream.name}: ${message}`)
+      for (const { upstreams, isPrivate } of phasesOf(policy)) {
+        for (const upstream of upstreams.filter((each) => maySpeakFor(policy, each, name))) {
+          const body = await ask(deps, upstream, derivation, signal)
+          if (body instanceof UpstreamError) failures.push(`${upstream}: ${body.message}`)
+          else if (body !== null) return { kind: 'found', body: bounded(body) }
         }
+        // Whether a private upstream holds the name is not known: it must not reach the others.
+        if (isPrivate && failures.length > 0) break
       }
       return failures.length === 0
         ? { kind: 'absent' }
         : { kind: 'unknown', why: failures.join('; ') }
     },
+  }
+}
+
+/** What one upstream has; an error where it could not tell and that matters. */
+async function ask(
+  { upstreams, policy, log }: BuildLogDeps,
+  name: string,
+  derivation: string,
+  signal: AbortSignal,
+): Promise<UpstreamBody | UpstreamError | null> {
+  const upstream = upstreams().find((each) => each.name === name)
+  if (upstream === undefined) return null
+  try {
+    return await upstream.buildLog(derivation, signal)
+  } catch (error) {
+    if (!(error instanceof UpstreamError)) throw error
+    const { code, message: reason } = error
+    log.warn({ event: 'upstream.failed', upstream: name, object: 'log', code, reason })
+    const isOptional = policy().upstreams.some((each) => each.name === name && each.optional)
+    return isOptional ? null : error
   }
 }
 

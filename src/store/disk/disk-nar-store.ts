@@ -11,6 +11,7 @@ import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from 'n
 import { join } from 'node:path'
 import type { StoreDir } from '../../nix/store-path.ts'
 import { formatCacheInfo } from '../../nix/cache-info.ts'
+import { maxNarinfoBytes } from '../../nix/narinfo.ts'
 import { type NarKey, narFileName } from '../../nix/nar-key.ts'
 import type { NarFile, NarStore, StagedNar } from '../../ports/nar-store.ts'
 
@@ -51,6 +52,10 @@ export async function openDiskNarStore(dir: string, storeDir: StoreDir): Promise
     async open(key) {
       const handle = await openExisting(narPath(key))
       return handle && narFile(handle)
+    },
+    async describe(hash) {
+      const text = await readExisting(join(dir, `${hash}.narinfo`))
+      return text === null || text.length > maxNarinfoBytes ? null : Buffer.from(text)
     },
     async remove(key) {
       const described = await readExisting(narinfoPath(key))

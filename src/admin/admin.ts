@@ -1,0 +1,114 @@
+import type { StorePathHash } from '../nix/store-path.ts'
+import type { PublicKey } from '../nix/signature.ts'
+import type { Block } from '../policy/block.ts'
+import type { Log } from '../ports/log.ts'
+import type { LoadedSettings } from '../settings/load-settings.ts'
+import { checkOwnKey } from '../settings/own-key.ts'
+import type { Settings } from '../settings/settings.ts'
+import { explain, type ExplainDeps } from './explain.ts'
+import type { Explanation } from './explanation.ts'
+import type { LivePolicy } from './live-policy.ts'
+import { recall, type RecallDeps, type RecallReport } from './recall.ts'
+import { keepRestartOnly } from './restart-only.ts'
+import { resumeUpstream, type SuspendDeps, suspendUpstream } from './suspend.ts'
+
+export type ReloadReport = {
+  readonly epoch: string
+  readonly isPolicyChanged: boolean
+  /** Keys that changed in the file, and that hold only after a restart. */
+  readonly needRestart: readonly string[]
+  readonly warnings: readonly string[]
+}
+
+export type UpstreamState = {
+  readonly upstream: string
+  /** Why it is suspended; `null` where it is not. */
+  readonly suspended: string | null
+  readonly sinceMs: number | null
+}
+
+/** What the operator of a running Weir can do. */
+export type Admin = {
+  /** Takes the configuration anew; one that is wrong throws its `SettingsError`, and the old one stays. */
+  reload(): Promise<ReloadReport>
+  explain(hash: StorePathHash, options: { readonly live: boolean }): Promise<Explanation>
+  recall(block: Block): Promise<RecallReport>
+  /** Takes a recall back; false where there was none. */
+  lift(block: Block): Promise<boolean>
+  /** The recalls that Weir keeps itself. */
+  recalls(): readonly Block[]
+  upstreams(): readonly UpstreamState[]
+  /** False where it was so already; throws a `NoSuchUpstreamError`. */
+  suspend(upstream: string, why: string): Promise<boolean>
+  resume(upstream: string): Promise<boolean>
+}
+
+/** A name that no configured upstream has. */
+export class NoSuchUpstreamError extends Error {
+  override readonly name = 'NoSuchUpstreamError'
+}
+
+export type AdminDeps = Omit<ExplainDeps, 'policy'> &
+  Omit<RecallDeps, 'policy' | 'recalls' | 'evidence'> &
+  Pick<SuspendDeps, 'evidence'> & {
+    readonly policy: LivePolicy
+    readonly recalls: RecallDeps['recalls'] & {
+      blocks(): readonly Block[]
+      lift(block: Block): Promise<boolean>
+    }
+    readonly suspending: SuspendDeps
+    readonly ownKey: PublicKey
+    readonly load: () => Promise<LoadedSettings>
+    readonly reconfigure: (settings: Settings) => void
+    readonly log: Log
+  }
+
+export function createAdmin(deps: AdminDeps): Admin {
+  const { policy, recalls, suspending, log } = deps
+  const isKnown = (name: string): boolean =>
+    policy.settings().upstreams.some((upstream) => upstream.name === name)
+  const mustKnow = (name: string): void => {
+    if (isKnown(name)) return
+    const names = policy.settings().upstreams.map((upstream) => upstream.name)
+    throw new NoSuchUpstreamError(`there is no upstream "${name}": there are ${names.join(', ')}`)
+  }
+  return {
+    async reload() {
+      const loaded = await deps.load()
+      checkOwnKey(loaded.settings, deps.ownKey)
+      const before = policy.current().epoch
+      const { settings, needRestart } = keepRestartOnly(policy.settings(), loaded.settings)
+      deps.reconfigure(settings)
+      const { epoch } = policy.current()
+      const isPolicyChanged = epoch !== before
+      log.info({ event: 'settings.reloaded', epoch, isPolicyChanged, needRestart })
+      for (const warning of loaded.warnings) log.warn({ event: 'settings.warning', warning })
+      return { epoch, isPolicyChanged, needRestart, warnings: loaded.warnings }
+    },
+    explain: (hash, options) => explain({ ...deps, policy: policy.current }, hash, options),
+    recall: (block) => recall(deps, block),
+    async lift(block) {
+      const isLifted = await recalls.lift(block)
+      policy.refresh()
+      if (isLifted) log.warn({ event: 'recall.lifted', recalled: block.blocked })
+      return isLifted
+    },
+    recalls: () => recalls.blocks(),
+    upstreams: () => {
+      const suspended = suspending.suspensions.list()
+      return policy.settings().upstreams.map(({ name }) => {
+        const entry = suspended.find(({ upstream }) => upstream === name)
+        return { upstream: name, suspended: entry?.why ?? null, sinceMs: entry?.sinceMs ?? null }
+      })
+    },
+    async suspend(upstream, why) {
+      mustKnow(upstream)
+      return suspendUpstream(suspending, upstream, why)
+    },
+    async resume(upstream) {
+      // One that is not configured any more may be cleared all the same.
+      if (!policy.current().suspended.has(upstream)) mustKnow(upstream)
+      return resumeUpstream(suspending, upstream)
+    },
+  }
+}

@@ -1,0 +1,157 @@
+/** Puts the parts together that answer: from the store outwards, around the policy of the moment. */
+import { join } from 'node:path'
+import { createLivePolicy, type LivePolicy } from './admin/live-policy.ts'
+import { punishLie, type SuspendDeps } from './admin/suspend.ts'
+import { createIngestPool } from './ingest/ingest-pool.ts'
+import { verifyStored } from './ingest/verify-stored.ts'
+import type { SecretKey } from './nix/signature.ts'
+import type { Catalog } from './ports/catalog.ts'
+import type { Clock } from './ports/clock.ts'
+import type { Evidence } from './ports/evidence.ts'
+import type { Log } from './ports/log.ts'
+import type { Settings } from './settings/settings.ts'
+import { openRecalls, type Recalls } from './state/recalls.ts'
+import { openSuspensions } from './state/suspensions.ts'
+import { openDiskNarStore } from './store/disk/disk-nar-store.ts'
+import { createImportUpstream } from './store/import-upstream.ts'
+import { openCatalog } from './store/sqlite/open-catalog.ts'
+import { openSqliteEvidence } from './store/sqlite/sqlite-evidence.ts'
+import { createBuildLogs } from './substituter/build-logs.ts'
+import { createPathFinder, type PathFinder } from './substituter/find-path.ts'
+import { createStoreKeeper, type StoreKeeper } from './substituter/store-keeper.ts'
+import { createSubstituter, type Substituter } from './substituter/substituter.ts'
+import { createTransfers, type Transfers } from './substituter/transfers.ts'
+import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import { upstreamOptions } from './upstream/upstream-options.ts'
+import { createUpstreamSet } from './upstream/upstream-set.ts'
+
+export type CoreOptions = {
+  readonly settings: Settings
+  readonly version: string
+  readonly clock: Clock
+  readonly log: Log
+  readonly key: SecretKey
+  readonly stopping: AbortSignal
+}
+
+export type Core = {
+  readonly substituter: Substituter
+  readonly buildLogs: ReturnType<typeof createBuildLogs>
+  readonly finder: PathFinder
+  readonly keeper: StoreKeeper
+  readonly transfers: Transfers
+  readonly metrics: Metrics
+  readonly policy: LivePolicy
+  readonly recalls: Recalls
+  readonly suspending: SuspendDeps
+  readonly catalog: Catalog
+  readonly evidence: Evidence
+  /** Takes another configuration, upstreams included, without a pause. */
+  reconfigure(settings: Settings): void
+}
+
+const flushIntervalMs = 5000
+
+/** What must be closed goes to `resources`. */
+export async function assembleCore(
+  { settings: initial, version, clock, log, key, stopping }: CoreOptions,
+  resources: AsyncDisposableStack,
+): Promise<Core> {
+  const { storeDir } = initial.server
+  const inState = (name: string): string => join(initial.state.dir, name)
+  const store = await openDiskNarStore(initial.cache.dir, storeDir)
+  const recalls = await openRecalls(inState('recalls.toml'), storeDir)
+  const suspensions = await openSuspensions(inState('suspended.json'))
+  const evidence = openSqliteEvidence(inState('evidence.sqlite'), { clock, log })
+  resources.defer(() => evidence.close())
+  const catalog = await openCatalog(inState('catalog.sqlite'), { clock, log })
+  resources.defer(() => catalog.close())
+
+  const optionsOf = (settings: Settings) =>
+    settings.upstreams.map((upstream) => upstreamOptions(upstream, settings, version))
+  const local = [createImportUpstream(store)]
+  const upstreams = createUpstreamSet(optionsOf(initial), local, { clock, log })
+  resources.defer(() => upstreams.close())
+  const ingest = createIngestPool(initial.nar.workers, { upstreams: optionsOf(initial) })
+  resources.defer(() => ingest.close())
+
+  const policy = createLivePolicy(initial, {
+    recalls,
+    suspensions,
+    changed: ({ epoch }) => {
+      finder.policyChanged()
+      transfers.policyChanged()
+      substituter.policyChanged()
+      log.info({ event: 'policy.changed', epoch })
+    },
+  })
+  const metrics: Metrics = createMetrics({
+    version,
+    cacheBytes: () => keeper.totals().bytes,
+    cacheNars: () => keeper.totals().count,
+    cacheLimitBytes: () => policy.settings().cache.maxBytes,
+    suspended: () => policy.current().suspended,
+    upstreams: () => policy.settings().upstreams.map(({ name }) => name),
+  })
+  const base = { clock, log, meter: metrics, evidence, policy: policy.current }
+  const suspending: SuspendDeps = { ...base, policy, suspensions }
+  const keeper: StoreKeeper = await createStoreKeeper({
+    ...base,
+    store,
+    catalog,
+    maxBytes: () => policy.settings().cache.maxBytes,
+    changed: ({ storePathHash }) => {
+      substituter.changed(storePathHash)
+    },
+  })
+  flushRegularly(keeper, log, resources)
+  const finder: PathFinder = createPathFinder({
+    ...base,
+    catalog,
+    stopping,
+    upstreams: upstreams.current,
+    narinfoTimeoutMs: () => policy.settings().timeouts.narinfoMs,
+    lied: (hash, lie) => {
+      punishLie(suspending, hash, lie)
+    },
+    reconsidered: (hash) => {
+      substituter.changed(hash)
+    },
+  })
+  const signing = () => ({ mode: policy.settings().signing.mode, key })
+  const transfers: Transfers = createTransfers({
+    ...base,
+    ...{ storeDir, signing, store, keeper, ingest, stopping },
+    nar: () => policy.settings().nar,
+    maxTransfers: initial.nar.maxTransfers,
+    isRemote: (upstream) => !local.some(({ name }) => name === upstream),
+  })
+  const substituter: Substituter = createSubstituter({
+    ...base,
+    ...{ storeDir, signing, finder, transfers, store, keeper, verifyStored },
+  })
+  return {
+    ...{ substituter, finder, keeper, transfers, metrics, policy, recalls, suspending },
+    ...{ catalog, evidence },
+    buildLogs: createBuildLogs({ upstreams: upstreams.current, policy: policy.current, log }),
+    reconfigure(settings) {
+      upstreams.replace(optionsOf(settings))
+      ingest.configure({ upstreams: optionsOf(settings) })
+      policy.reconfigure(settings)
+    },
+  }
+}
+
+/** Writes the uses of NARs now and then, and at the end. */
+function flushRegularly(keeper: StoreKeeper, log: Log, resources: AsyncDisposableStack): void {
+  const timer = setInterval(() => {
+    keeper.flush().catch((error: unknown) => {
+      log.error({ event: 'catalog.failed', err: error })
+    })
+  }, flushIntervalMs)
+  timer.unref()
+  resources.defer(() => {
+    clearInterval(timer)
+    return keeper.flush()
+  })
+}

@@ -1,0 +1,41 @@
+import type { Clock } from '../ports/clock.ts'
+import type { Log } from '../ports/log.ts'
+import type { Upstream } from '../ports/upstream.ts'
+import { createBreakingUpstream } from './breaking-upstream.ts'
+import { createHttpUpstream, type HttpUpstreamOptions } from './http-upstream.ts'
+
+/** The upstreams of now, each with its circuit breaker. */
+export type UpstreamSet = {
+  /** In order of preference; the same array until they are replaced. */
+  current(): readonly Upstream[]
+  /** Takes others. Requests that run over the old ones finish. */
+  replace(options: readonly HttpUpstreamOptions[]): void
+  close(): Promise<void>
+}
+
+/** Connects upstreams; `local` ones, which no configuration names, come last and stay. */
+export function createUpstreamSet(
+  options: readonly HttpUpstreamOptions[],
+  local: readonly Upstream[],
+  deps: { readonly clock: Clock; readonly log: Log },
+): UpstreamSet {
+  const connect = (next: readonly HttpUpstreamOptions[]): readonly Upstream[] =>
+    next.map((each) => createBreakingUpstream(createHttpUpstream(each), deps))
+  const closing = new Set<Promise<unknown>>()
+  let remote = connect(options)
+  let all = [...remote, ...local]
+  return {
+    current: () => all,
+    replace(next) {
+      for (const upstream of remote) {
+        const closed = upstream.close().finally(() => closing.delete(closed))
+        closing.add(closed)
+      }
+      remote = connect(next)
+      all = [...remote, ...local]
+    },
+    async close() {
+      await Promise.allSettled([...closing, ...remote.map((upstream) => upstream.close())])
+    },
+  }
+}
