@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Log } from '../ports/log.ts'
 import type { BuildLogs } from '../substituter/build-logs.ts'
+import type { Realisations } from '../substituter/realisations.ts'
 import type { Substituter } from '../substituter/substituter.ts'
 import { TransferBrokenError } from '../substituter/transfer.ts'
 import { clientOf } from './client.ts'
@@ -10,12 +11,14 @@ import { answerNarinfo } from './narinfo-route.ts'
 import { answerNar } from './nar-route.ts'
 import { replyUnknown } from './no-claim.ts'
 import { type OwnNames, refusalOf } from './own-names.ts'
+import { answerRealisation } from './realisation-route.ts'
 import { reply, replyText } from './reply.ts'
 import { parseRoute, type Route } from './route.ts'
 
 export type HttpDeps = {
   readonly substituter: Substituter
   readonly buildLogs: BuildLogs
+  readonly realisations: Realisations
   readonly meter: HttpMeter
   readonly log: Log
   /** The text of nix-cache-info. */
@@ -117,6 +120,9 @@ async function dispatch(
       return
     case 'log':
       await answerLog(deps.buildLogs, response, route.derivation, signal)
+      return
+    case 'realisation':
+      await answerRealisation(deps.realisations, response, route.output, signal)
       return
     case 'cache-info':
       reply(response, 200, { 'content-type': 'text/x-nix-cache-info' }, deps.cacheInfo)

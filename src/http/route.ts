@@ -1,3 +1,4 @@
+import { type DrvOutput, parseDrvOutputFile } from '../nix/drv-output.ts'
 import { type NarKey, parseNarFileName } from '../nix/nar-key.ts'
 import { parseBaseName, parseStorePathHash, type StorePathHash } from '../nix/store-path.ts'
 
@@ -7,11 +8,12 @@ export type Route =
   | { readonly kind: 'narinfo'; readonly hash: StorePathHash }
   | { readonly kind: 'nar'; readonly key: NarKey }
   | { readonly kind: 'log'; readonly derivation: string }
+  | { readonly kind: 'realisation'; readonly output: DrvOutput }
   | { readonly kind: 'public-key' }
   | { readonly kind: 'healthz' }
   | { readonly kind: 'readyz' }
   | { readonly kind: 'metrics' }
-  /** The rest of the cache protocol (realisations, listings, debuginfo), until it can be vouched for; and anything else. */
+  /** The rest of the cache protocol (listings, debuginfo), until it can be vouched for; and anything else. */
   | { readonly kind: 'not-served' }
 
 const fixedRoutes: ReadonlyMap<string, Route> = new Map<string, Route>([
@@ -23,6 +25,7 @@ const fixedRoutes: ReadonlyMap<string, Route> = new Map<string, Route>([
 ])
 
 const narinfoSuffix = '.narinfo'
+const realisationSuffix = '.doi'
 const notServed: Route = { kind: 'not-served' }
 
 /** The route of a request target; a query is passed over, and so is a doubled leading slash (`substituters = …/`). */
@@ -43,5 +46,14 @@ export function parseRoute(target: string): Route {
       ? { kind: 'log', derivation: derivation.baseName }
       : notServed
   }
+  if (path.endsWith(realisationSuffix)) {
+    const output = parseDrvOutputFile(unescapeId(path.slice(1)))
+    return output === null ? notServed : { kind: 'realisation', output }
+  }
   return fixedRoutes.get(path) ?? notServed
+}
+
+/** Nix asks with `:` and `!` as they are; what stands in between may have escaped them. No other escape is known. */
+function unescapeId(file: string): string {
+  return file.replaceAll(/%3a/gi, ':').replaceAll('%21', '!')
 }

@@ -1,3 +1,4 @@
+import type { DrvOutput } from '../nix/drv-output.ts'
 import type { StorePathHash } from '../nix/store-path.ts'
 
 /**
@@ -42,5 +43,7 @@ export type Upstream = {
   nar(url: string, signal: AbortSignal): Promise<UpstreamBody | null>
   /** The build log of a derivation's base name, as text without any encoding. */
   buildLog(derivation: string, signal: AbortSignal): Promise<UpstreamBody | null>
+  /** What an output of a derivation is said to be, at most 64 KiB of JSON. */
+  realisation(output: DrvOutput, signal: AbortSignal): Promise<Uint8Array | null>
   close(): Promise<void>
 }

@@ -1,5 +1,7 @@
 import { Agent, type Dispatcher } from 'undici'
+import { drvOutputFile } from '../nix/drv-output.ts'
 import { maxNarinfoBytes } from '../nix/narinfo.ts'
+import { maxRealisationBytes } from '../nix/realisation.ts'
 import { type Upstream, type UpstreamBody, UpstreamError } from '../ports/upstream.ts'
 import { decodeBody } from './body-encoding.ts'
 import { createGuardedConnector, type Lookup } from './guarded-connector.ts'
@@ -72,6 +74,10 @@ export function createHttpUpstream(options: HttpUpstreamOptions, lookup?: Lookup
     async buildLog(derivation, signal) {
       const response = await get(new URL(`log/${derivation}`, root), signal, 'br, gzip, identity')
       return response && decodedBody(response, signal)
+    },
+    async realisation(output, signal) {
+      const response = await get(new URL(drvOutputFile(output), root), signal, 'identity')
+      return response && (await readAll(plainBody(response, signal), maxRealisationBytes))
     },
     close: () => agent.close(),
   }

@@ -1,3 +1,4 @@
+import type { DrvOutput } from '../../src/nix/drv-output.ts'
 import type { StorePathHash } from '../../src/nix/store-path.ts'
 import type { Upstream, UpstreamBody } from '../../src/ports/upstream.ts'
 
@@ -8,11 +9,12 @@ export type FakeAnswers = {
   narinfo?: (hash: StorePathHash, signal: AbortSignal) => Answered<Uint8Array>
   nar?: (url: string, signal: AbortSignal) => Answered<UpstreamBody>
   buildLog?: (derivation: string, signal: AbortSignal) => Answered<UpstreamBody>
+  realisation?: (output: DrvOutput, signal: AbortSignal) => Answered<Uint8Array>
 }
 
 export type FakeUpstream = Upstream & {
   readonly answers: FakeAnswers
-  /** What was asked for, in order, as `narinfo HASH`, `nar URL` and `log DERIVATION`. */
+  /** What was asked for, in order, as `narinfo HASH`, `nar URL`, `log DERIVATION` and `realisation ID`. */
   readonly asked: string[]
 }
 
@@ -37,6 +39,10 @@ export function createFakeUpstream(name: string, answers: FakeAnswers = {}): Fak
     buildLog: async (derivation, signal) => {
       note(`log ${derivation}`)
       return (await answers.buildLog?.(derivation, signal)) ?? null
+    },
+    realisation: async (output, signal) => {
+      note(`realisation ${output.id}`)
+      return (await answers.realisation?.(output, signal)) ?? null
     },
     close: async () => undefined,
   }

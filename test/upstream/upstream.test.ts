@@ -12,6 +12,7 @@ import type { AddressInfo } from 'node:net'
 import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
+import { parseDrvOutput, parseDrvOutputFile } from '../../src/nix/drv-output.ts'
 import { maxNarinfoBytes } from '../../src/nix/narinfo.ts'
 import {
   type Upstream,
@@ -23,10 +24,11 @@ import type { Lookup } from '../../src/upstream/guarded-connector.ts'
 import { createHttpUpstream, type HttpUpstreamOptions } from '../../src/upstream/http-upstream.ts'
 import { reachOfAddress, reachOfHost } from '../../src/upstream/network-reach.ts'
 import { namesHost, resolveNarUrl, resolveRedirect } from '../../src/upstream/url-rules.ts'
-import { pathHash } from '../nix/fixtures.ts'
+import { must, pathHash } from '../nix/fixtures.ts'
 
 const seed = 20260731
 const hash = pathHash('05fkk8iijk1kq5cpqwnfcnh5yks8nj4m')
+const output = must(parseDrvOutput(`sha256:${'0a'.repeat(32)}!out`))
 const patient = new AbortController().signal
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void
@@ -126,6 +128,11 @@ const asks: readonly (readonly [string, string, (upstream: Upstream) => Promise<
     async (upstream) => textOf(await upstream.nar('nar/x.nar.xz', patient)),
   ],
   [
+    'a realisation',
+    `/realisations/${output.id}.doi`,
+    (upstream) => upstream.realisation(output, patient),
+  ],
+  [
     'a build log',
     '/log/x.drv',
     async (upstream) => textOf(await upstream.buildLog('x.drv', patient)),
@@ -179,11 +186,22 @@ for (const [what, path, ask] of asks) {
   })
 }
 
+t.test('a build trace is fetched from the folder of its derivation', async (t) => {
+  const file = `build-trace-v2/${hash}-hello-2.12.drv/out.doi`
+  const cache = await serve(t, (_, response) => response.end('the body'))
+  const trace = must(parseDrvOutputFile(file))
+  t.equal(String(await upstreamAt(t, cache.url).realisation(trace, patient)), 'the body')
+  t.equal(cache.requests[0]?.url, `/${file}`)
+})
+
 t.test('a request that is never answered times out', async (t) => {
   const hole = await serve(t, () => undefined)
   const upstream = upstreamAt(t, hole.url, { headersMs: 30 })
   const codes = await Promise.all(asks.map(([, , ask]) => codeOf(ask(upstream))))
-  t.strictSame(codes, ['timeout', 'timeout', 'timeout', 'timeout'])
+  t.strictSame(
+    codes,
+    asks.map(() => 'timeout'),
+  )
 })
 
 t.test('a body that stalls times out', async (t) => {
@@ -193,7 +211,10 @@ t.test('a body that stalls times out', async (t) => {
   })
   const upstream = upstreamAt(t, cache.url, { idleMs: 30 })
   const codes = await Promise.all(asks.map(([, , ask]) => codeOf(ask(upstream))))
-  t.strictSame(codes, ['timeout', 'timeout', 'timeout', 'timeout'])
+  t.strictSame(
+    codes,
+    asks.map(() => 'timeout'),
+  )
 })
 
 t.test('each request says who asks, and wants no encoding but for build logs', async (t) => {
@@ -202,7 +223,7 @@ t.test('each request says who asks, and wants no encoding but for build logs', a
   for (const [, , ask] of asks) await ask(upstream)
   t.strictSame(
     cache.requests.map(({ headers }) => headers['accept-encoding']),
-    ['identity', 'identity', 'identity', 'br, gzip, identity'],
+    ['identity', 'identity', 'identity', 'identity', 'br, gzip, identity'],
   )
   for (const { headers } of cache.requests) {
     t.equal(headers['user-agent'], 'weir/test')
@@ -217,6 +238,7 @@ t.test('an answer up to its bound is read, and one byte more is too large', asyn
     [
       [maxNarinfoBytes, (upstream) => upstream.narinfo(hash, patient)],
       [64 * 1024, (upstream) => upstream.cacheInfo(patient)],
+      [64 * 1024, (upstream) => upstream.realisation(output, patient)],
     ]
   for (const [bytes, ask] of bounds) {
     const exact = await serve(t, (_, response) => response.end(Buffer.alloc(bytes)))
@@ -245,13 +267,13 @@ t.test('headers without end are too large', async (t) => {
   t.equal(await codeOf(upstreamAt(t, cache.url).narinfo(hash, patient)), 'too-large')
 })
 
-t.test('a narinfo, NAR or nix-cache-info with a Content-Encoding is refused', async (t) => {
+t.test('what is no build log is refused with a Content-Encoding', async (t) => {
   for (const encoding of ['br', 'gzip', 'zstd', 'GZIP', 'deflate', 'xz', 'gzip, br']) {
     const cache = await serve(t, (_, response) => {
       response.writeHead(200, { 'content-encoding': encoding }).end(gzipSync('the body'))
     })
     const upstream = upstreamAt(t, cache.url)
-    for (const [, , ask] of asks.slice(0, 3)) {
+    for (const [, , ask] of asks.slice(0, 4)) {
       t.equal(await codeOf(ask(upstream)), 'unexpected-encoding', encoding)
     }
   }
