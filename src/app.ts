@@ -2,10 +2,10 @@
 import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { createAdmin } from './admin/admin.ts'
+import { createAdmin, type ReloadReport } from './admin/admin.ts'
 import { controlSocket } from './control/control-client.ts'
-import { createControlServer } from './control/control-server.ts'
-import { assembleCore } from './core.ts'
+import { createControlServer, type Status } from './control/control-server.ts'
+import { assembleCore, type Core } from './core.ts'
 import { createHttpServer } from './http/http-server.ts'
 import { drain, listen, listenOnSocket } from './http/listen.ts'
 import { ownNames } from './http/own-names.ts'
@@ -13,7 +13,10 @@ import { formatCacheInfo } from './nix/cache-info.ts'
 import { formatPublicKey, publicKeyOf, type SecretKey } from './nix/signature.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Log } from './ports/log.ts'
+import type { LoadedSettings } from './settings/load-settings.ts'
+import { checkOwnKey } from './settings/own-key.ts'
 import type { Settings } from './settings/settings.ts'
+import { isToken, readOrMakeAdminToken } from './state/admin-token.ts'
 import { lockFolder } from './state/folder-lock.ts'
 import { defaultKeyName, makeSigningKey, readSigningKey } from './state/signing-key.ts'
 
@@ -23,6 +26,8 @@ export type AppOptions = {
   readonly configuration: string
   readonly version: string
   readonly log: Log
+  /** Reads the configuration again, for a reload. */
+  readonly load: () => Promise<LoadedSettings>
 }
 
 /** A Weir that serves. */
@@ -31,12 +36,13 @@ export type App = {
   readonly address: string
   /** `name:base64` */
   readonly publicKey: string
+  /** Takes the configuration anew; one that is wrong throws its `SettingsError`, and the old one stays. */
+  reload(): Promise<ReloadReport>
   /** Takes no more connections, lets what runs finish within the drain's time, and ends. */
   stop(): Promise<void>
 }
 
 const clock: Clock = { nowMs: () => Date.now() }
-const flushIntervalMs = 5000
 
 /** Starts Weir: takes its folders, makes its key where there is none, and listens. */
 export async function startApp(options: AppOptions): Promise<App> {
@@ -45,14 +51,22 @@ export async function startApp(options: AppOptions): Promise<App> {
   await takeFolders(settings, resources)
   const key = await signingKey(settings, log)
   const publicKey = formatPublicKey(publicKeyOf(key))
+  checkOwnKey(settings, publicKeyOf(key))
+  const adminToken = await readOrMakeAdminToken(join(settings.state.dir, 'admin-token'))
   const stopping = new AbortController()
 
-  const core = await assemble(options, key, stopping.signal, resources)
+  const core = await assembleCore(
+    { settings, version, clock, log, key, stopping: stopping.signal },
+    resources,
+  )
+  const admin = createAdmin({ ...core, log, ownKey: publicKeyOf(key), load: options.load })
   let isDraining = false
   let address = ''
   const { listen: where, storeDir, priority, hosts, drainTimeoutMs } = settings.server
   const server = createHttpServer({
     ...core,
+    admin,
+    isAdmin: (token) => isToken(token, adminToken),
     meter: core.metrics,
     log,
     cacheInfo: formatCacheInfo({ storeDir, wantMassQuery: true, priority }),
@@ -61,22 +75,9 @@ export async function startApp(options: AppOptions): Promise<App> {
     isReady: () => !isDraining,
     own: where.kind === 'unix' ? null : ownNames(where.host, hostname(), hosts),
   })
-  const startedMs = clock.nowMs()
-  const control = createControlServer(() => ({
-    version,
-    pid: process.pid,
-    uptimeSeconds: Math.round((clock.nowMs() - startedMs) / 1000),
-    address,
-    publicKey,
-    configuration: options.configuration,
-    cache: {
-      dir: settings.cache.dir,
-      nars: core.keeper.totals().count,
-      bytes: core.keeper.totals().bytes,
-      limitBytes: settings.cache.maxBytes,
-    },
-    upstreams: settings.upstreams.map(({ name }) => name),
-  }))
+  const started = { version, publicKey, configuration: options.configuration, atMs: clock.nowMs() }
+  const status = () => statusOf(core, started, address, clock.nowMs())
+  const control = createControlServer({ admin, status, storeDir, log })
   await listenOnSocket(control, controlSocket(settings.state.dir), 0o600)
   address = await listen(server, where)
 
@@ -92,7 +93,33 @@ export async function startApp(options: AppOptions): Promise<App> {
     stopping.abort()
     await running.disposeAsync()
   }
-  return { address, publicKey, stop }
+  return { address, publicKey, reload: () => admin.reload(), stop }
+}
+
+function statusOf(
+  core: Core,
+  started: Pick<Status, 'version' | 'publicKey' | 'configuration'> & { readonly atMs: number },
+  address: string,
+  nowMs: number,
+): Status {
+  const { atMs, ...known } = started
+  const { count, bytes } = core.keeper.totals()
+  const { cache, upstreams } = core.policy.settings()
+  const { epoch, enforce, rules, blocks, suspended } = core.policy.current()
+  return {
+    ...known,
+    address,
+    pid: process.pid,
+    uptimeSeconds: Math.round((nowMs - atMs) / 1000),
+    cache: { dir: cache.dir, nars: count, bytes, limitBytes: cache.maxBytes },
+    upstreams: upstreams.map(({ name }) => name),
+    policy: {
+      ...{ epoch, enforce },
+      rules: rules.length,
+      blocks: blocks.length,
+      suspended: [...suspended],
+    },
+  }
 }
 
 async function takeFolders(settings: Settings, resources: AsyncDisposableStack): Promise<void> {

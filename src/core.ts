@@ -18,6 +18,7 @@ import { openCatalog } from './store/sqlite/open-catalog.ts'
 import { openSqliteEvidence } from './store/sqlite/sqlite-evidence.ts'
 import { createBuildLogs } from './substituter/build-logs.ts'
 import { createPathFinder, type PathFinder } from './substituter/find-path.ts'
+import { createRealisations, type Realisations } from './substituter/realisations.ts'
 import { createStoreKeeper, type StoreKeeper } from './substituter/store-keeper.ts'
 import { createSubstituter, type Substituter } from './substituter/substituter.ts'
 import { createTransfers, type Transfers } from './substituter/transfers.ts'
@@ -37,6 +38,7 @@ export type CoreOptions = {
 export type Core = {
   readonly substituter: Substituter
   readonly buildLogs: ReturnType<typeof createBuildLogs>
+  readonly realisations: Realisations
   readonly finder: PathFinder
   readonly keeper: StoreKeeper
   readonly transfers: Transfers
@@ -133,7 +135,13 @@ export async function assembleCore(
   return {
     ...{ substituter, finder, keeper, transfers, metrics, policy, recalls, suspending },
     ...{ catalog, evidence },
-    buildLogs: createBuildLogs({ upstreams: upstreams.current, policy: policy.current, log }),
+    buildLogs: createBuildLogs({ ...base, upstreams: upstreams.current }),
+    realisations: createRealisations({
+      ...base,
+      upstreams: upstreams.current,
+      isEnabled: () => policy.settings().policy.realisations,
+      timeoutMs: initial.timeouts.narinfoMs,
+    }),
     reconfigure(settings) {
       upstreams.replace(optionsOf(settings))
       ingest.configure({ upstreams: optionsOf(settings) })

@@ -7,18 +7,49 @@ export function controlSocket(stateDir: string): string {
   return join(stateDir, 'control.sock')
 }
 
-/** Asks the Weir that runs on a state folder; `null` where none does. */
-export async function askStatus(stateDir: string): Promise<Status | null> {
-  const client = new Client('http://weir', { socketPath: controlSocket(stateDir) })
+/** What a running Weir would not do; the message is for people. */
+export class ControlError extends Error {
+  override readonly name = 'ControlError'
+}
+
+export type ControlRequest = {
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  readonly query?: Readonly<Record<string, string>>
+  readonly body?: string
+}
+
+/**
+ * Asks the Weir that runs on a state folder; `null` where none does, `ControlError` where it refuses. The answer has the type that the
+ * control server gives: both are of one version.
+ */
+export async function askControl<Answer>(
+  stateDir: string,
+  { method, path, query = {}, body }: ControlRequest,
+): Promise<Answer | null> {
+  const client = new Client('http://weir', {
+    socketPath: controlSocket(stateDir),
+    // Questions to slow upstreams, and recalls in large stores, take their time.
+    headersTimeout: 10 * 60_000,
+  })
   try {
-    const { body } = await client.request({ method: 'GET', path: '/status' })
-    return (await body.json()) as Status
+    const answer = await client.request({ method, path, query, body: body ?? null })
+    const value = await answer.body.json()
+    if (answer.statusCode !== 200) {
+      throw new ControlError((value as { readonly error: string }).error)
+    }
+    return value as Answer
   } catch (error) {
     if (isNobodyThere(error)) return null
     throw error
   } finally {
     await client.close()
   }
+}
+
+/** What the Weir that runs on a state folder says of itself; `null` where none runs. */
+export function askStatus(stateDir: string): Promise<Status | null> {
+  return askControl<Status>(stateDir, { method: 'GET', path: '/status' })
 }
 
 function isNobodyThere(error: unknown): boolean {

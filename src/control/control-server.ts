@@ -1,5 +1,10 @@
-import { createServer, type Server } from 'node:http'
-import { reply, replyText } from '../http/reply.ts'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { type Admin, NoSuchUpstreamError } from '../admin/admin.ts'
+import { reply } from '../http/reply.ts'
+import { parseStorePathHash, type StoreDir } from '../nix/store-path.ts'
+import type { Log } from '../ports/log.ts'
+import { formatBlocks, readBlocks } from '../settings/block-schema.ts'
+import { SettingsError } from '../settings/settings-error.ts'
 
 /** What a running Weir says of itself on its control socket. */
 export type Status = {
@@ -19,15 +24,108 @@ export type Status = {
     readonly limitBytes: number
   }
   readonly upstreams: readonly string[]
+  readonly policy: {
+    readonly epoch: string
+    readonly enforce: boolean
+    readonly rules: number
+    readonly blocks: number
+    readonly suspended: readonly string[]
+  }
 }
 
-/** The server behind `control.sock`: who can open the socket is its owner, and may ask everything. */
-export function createControlServer(status: () => Status): Server {
+export type ControlDeps = {
+  readonly admin: Admin
+  readonly status: () => Status
+  readonly storeDir: StoreDir
+  readonly log: Log
+}
+
+/** What a request cannot be: the caller's mistake, in words. */
+class BadRequestError extends Error {
+  override readonly name = 'BadRequestError'
+}
+
+const maxBodyBytes = 1024 * 1024
+
+/**
+ * The server behind `control.sock`: who can open the socket is its owner, and may ask and change everything. Answers are JSON;
+ * mistakes are `{ "error": … }` with status 422.
+ */
+export function createControlServer(deps: ControlDeps): Server {
   return createServer((request, response) => {
-    if (request.method === 'GET' && request.url === '/status') {
-      reply(response, 200, { 'content-type': 'application/json' }, JSON.stringify(status()))
-    } else {
-      replyText(response, 404, 'not here')
+    answer(deps, request).then(
+      (value) => {
+        if (value === undefined) replyJson(404, { error: 'not here' })
+        else replyJson(200, value)
+      },
+      (error: unknown) => {
+        const isMistake =
+          error instanceof BadRequestError ||
+          error instanceof SettingsError ||
+          error instanceof NoSuchUpstreamError
+        if (!isMistake) deps.log.error({ event: 'control.failed', err: error })
+        const message = error instanceof Error ? error.message : String(error)
+        replyJson(isMistake ? 422 : 500, { error: message })
+      },
+    )
+    const replyJson = (status: number, value: unknown): void => {
+      const text = JSON.stringify(value)
+      reply(response, status, { 'content-type': 'application/json' }, text)
     }
   })
+}
+
+/** The answer's value; `undefined` where there is no such request. */
+async function answer(deps: ControlDeps, request: IncomingMessage): Promise<unknown> {
+  const { admin, storeDir } = deps
+  const url = new URL(request.url ?? '/', 'http://weir')
+  const text = request.method === 'POST' ? await readBody(request) : ''
+  switch (`${request.method ?? ''} ${url.pathname}`) {
+    case 'GET /status':
+      return deps.status()
+    case 'POST /reload':
+      return admin.reload()
+    case 'GET /upstreams':
+      return admin.upstreams()
+    case 'POST /suspend':
+      return { isNew: await admin.suspend(textOf(url, 'upstream'), textOf(url, 'why')) }
+    case 'POST /resume':
+      return { isNew: await admin.resume(textOf(url, 'upstream')) }
+    case 'GET /recalls':
+      return { toml: formatBlocks(admin.recalls()) }
+    case 'POST /recall':
+      return admin.recall(oneBlock(text, storeDir))
+    case 'POST /lift':
+      return { isLifted: await admin.lift(oneBlock(text, storeDir)) }
+    case 'GET /explain': {
+      const hash = parseStorePathHash(textOf(url, 'hash'))
+      if (hash === null) throw new BadRequestError('hash: 32 characters of a store path')
+      return admin.explain(hash, { live: url.searchParams.has('live') })
+    }
+    default:
+      return undefined
+  }
+}
+
+function textOf(url: URL, name: string): string {
+  const text = url.searchParams.get(name)
+  if (text === null || text === '') throw new BadRequestError(`${name} is missing`)
+  return text
+}
+
+function oneBlock(toml: string, storeDir: StoreDir) {
+  const [block, ...more] = readBlocks(toml, 'the recall', storeDir)
+  if (block === undefined || more.length > 0) throw new BadRequestError('say one recall')
+  return block
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > maxBodyBytes) throw new BadRequestError('the request is too long')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
 }

@@ -5,6 +5,7 @@ import type { Realisations } from '../substituter/realisations.ts'
 import type { Substituter } from '../substituter/substituter.ts'
 import { TransferBrokenError } from '../substituter/transfer.ts'
 import { clientOf } from './client.ts'
+import { answerExplain, type ExplainRouteDeps } from './explain-route.ts'
 import type { HttpMeter } from './http-meter.ts'
 import { answerLog } from './log-route.ts'
 import { answerNarinfo } from './narinfo-route.ts'
@@ -15,7 +16,7 @@ import { answerRealisation } from './realisation-route.ts'
 import { reply, replyText } from './reply.ts'
 import { parseRoute, type Route } from './route.ts'
 
-export type HttpDeps = {
+export type HttpDeps = ExplainRouteDeps & {
   readonly substituter: Substituter
   readonly buildLogs: BuildLogs
   readonly realisations: Realisations
@@ -123,6 +124,9 @@ async function dispatch(
       return
     case 'realisation':
       await answerRealisation(deps.realisations, response, route.output, signal)
+      return
+    case 'explain':
+      await answerExplain(deps, request, response, route)
       return
     case 'cache-info':
       reply(response, 200, { 'content-type': 'text/x-nix-cache-info' }, deps.cacheInfo)

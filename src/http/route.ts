@@ -9,6 +9,7 @@ export type Route =
   | { readonly kind: 'nar'; readonly key: NarKey }
   | { readonly kind: 'log'; readonly derivation: string }
   | { readonly kind: 'realisation'; readonly output: DrvOutput }
+  | { readonly kind: 'explain'; readonly hash: StorePathHash; readonly isLive: boolean }
   | { readonly kind: 'public-key' }
   | { readonly kind: 'healthz' }
   | { readonly kind: 'readyz' }
@@ -24,6 +25,7 @@ const fixedRoutes: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/metrics', { kind: 'metrics' }],
 ])
 
+const explainPrefix = '/api/v1/explain/'
 const narinfoSuffix = '.narinfo'
 const realisationSuffix = '.doi'
 const notServed: Route = { kind: 'not-served' }
@@ -49,6 +51,11 @@ export function parseRoute(target: string): Route {
   if (path.endsWith(realisationSuffix)) {
     const output = parseDrvOutputFile(unescapeId(path.slice(1)))
     return output === null ? notServed : { kind: 'realisation', output }
+  }
+  if (path.startsWith(explainPrefix)) {
+    const hash = parseStorePathHash(path.slice(explainPrefix.length))
+    const isLive = query !== -1 && new URLSearchParams(target.slice(query)).has('live')
+    return hash === null ? notServed : { kind: 'explain', hash, isLive }
   }
   return fixedRoutes.get(path) ?? notServed
 }

@@ -12,6 +12,8 @@ export type RealisationRefusal =
   | 'malformed'
   /** The path has a name that the derivation cannot give it. */
   | 'wrong-name'
+  /** Which name the output has to have is not known, and the key may not vouch for every name. */
+  | 'name-not-known'
   | 'blocked'
   | 'upstream-suspended'
   | 'upstream-not-allowed'
@@ -47,8 +49,9 @@ export type RealisationVerdict =
  * neither does `insecureUnsigned`: a mapping without a signature is never handed on. The dependents are signed with it, and old
  * clients take them with it: the same key must vouch for each of their names too.
  *
- * Where outputs are named by a derivation's hash, nobody can tell from the request which name the output should have: a key vouches
- * for the name that it says itself. Where they are named by path, the name is held against the derivation's.
+ * Where outputs are named by path, the name is held against the derivation's. Where they are named by a derivation's hash, nobody can
+ * tell from the request which name the output should have, and old clients take a path of any name: whoever may vouch for one name
+ * could answer for every derivation. There only a key counts that may vouch for whatever the name is.
  */
 export function judgeRealisation(
   policy: Policy,
@@ -72,6 +75,9 @@ export function judgeRealisation(
     if (vouching.length === 0) {
       return refused(isAnyHeld ? 'no-trusted-signature' : 'unknown-key', mapping.outPath)
     }
+    if (outputPathName(mapping.output) !== null) continue
+    vouching = vouching.filter(({ key }) => mayVouchForAnyName(policy, upstream, key))
+    if (vouching.length === 0) return refused('name-not-known', mapping.outPath)
   }
   return {
     kind: 'trusted',
@@ -101,6 +107,20 @@ function standingFor(
   // Whether upstreams agree on a realisation is not asked: the safe side is that none is handed on where they must.
   if (needsAgreement(rule)) return 'no-agreement'
   return (rule?.signedBy ?? known.keys).filter((key) => !isBlockedKey(policy.blocks, key))
+}
+
+/** Whether no rule would keep the upstream and the key from vouching, whatever the name. */
+function mayVouchForAnyName(policy: Policy, upstream: string, key: PublicKey): boolean {
+  const isOwn = policy.upstreams.some(
+    ({ name, keys }) => name === upstream && keys.some((own) => isSameKey(own, key)),
+  )
+  if (policy.unmatched === 'deny' || !isOwn) return false
+  return policy.rules.every(
+    (rule) =>
+      rule.from?.includes(upstream) !== false &&
+      rule.signedBy?.some((one) => isSameKey(one, key)) !== false &&
+      !needsAgreement(rule),
+  )
 }
 
 function needsAgreement(rule: Rule | null): boolean {

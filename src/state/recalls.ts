@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { StoreDir } from '../nix/store-path.ts'
 import type { Block } from '../policy/block.ts'
 import { formatBlocks, readBlocks } from '../settings/block-schema.ts'
-import { replaceFile } from './replace-file.ts'
+import { replacePrivateFile } from './replace-private-file.ts'
 
 /** The recalls that Weir keeps itself, in a file of `[[block]]` tables like a configuration's. */
 export type Recalls = {
@@ -23,7 +23,7 @@ export async function openRecalls(file: string, storeDir: StoreDir): Promise<Rec
   let written: Promise<void> = Promise.resolve()
   const write = (): Promise<void> => {
     const text = header + formatBlocks(blocks)
-    written = written.catch(() => undefined).then(() => replaceFile(file, text))
+    written = written.catch(() => undefined).then(() => replacePrivateFile(file, text))
     return written
   }
   const has = (block: Block): boolean =>

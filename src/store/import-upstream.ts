@@ -12,6 +12,7 @@ export function createImportUpstream(store: Pick<NarStore, 'describe'>): Upstrea
     narinfo: (hash) => store.describe(hash),
     nar: () => Promise.resolve(null),
     buildLog: () => Promise.resolve(null),
+    realisation: () => Promise.resolve(null),
     close: () => Promise.resolve(),
   }
 }

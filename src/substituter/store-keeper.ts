@@ -27,7 +27,8 @@ export type KeeperDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly meter: Meter
-  readonly maxBytes: number
+  /** The limit of now. */
+  readonly maxBytes: () => number
   /** Called with each NAR that came or went, so that answers about it are made anew. */
   readonly changed: (key: NarKey) => void
 }
@@ -70,11 +71,11 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
 
   const sweep = async (): Promise<void> => {
     await flush()
-    while (bytes > deps.maxBytes * lowWatermark) {
+    while (bytes > deps.maxBytes() * lowWatermark) {
       const oldest = await catalog.leastRecentlyUsed(sweepBatch)
       if (oldest.length === 0) return
       for (const stored of oldest) {
-        if (bytes <= deps.maxBytes * lowWatermark) return
+        if (bytes <= deps.maxBytes() * lowWatermark) return
         await drop(stored)
         meter.narEvicted(stored.fileBytes)
         log.debug({ event: 'nar.evicted', nar: stored.key, bytes: stored.fileBytes })
@@ -83,7 +84,7 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
   }
 
   const sweepWhereDue = (): void => {
-    if (bytes <= deps.maxBytes || sweeping !== null) return
+    if (bytes <= deps.maxBytes() || sweeping !== null) return
     sweeping = sweep()
       .catch((error: unknown) => {
         log.error({ event: 'eviction.failed', err: error })

@@ -6,7 +6,10 @@ import type { Meter } from '../ports/meter.ts'
 export type Gauges = {
   readonly cacheBytes: () => number
   readonly cacheNars: () => number
-  readonly cacheLimitBytes: number
+  readonly cacheLimitBytes: () => number
+  /** The configured upstreams, and those of them that are suspended. */
+  readonly upstreams: () => readonly string[]
+  readonly suspended: () => ReadonlySet<string>
   readonly version: string
 }
 
@@ -176,8 +179,21 @@ function exposeGauges(registry: Registry, gauges: Gauges): void {
     registry,
     'weir_cache_limit_bytes',
     'The most bytes that the cache may keep',
-    () => gauges.cacheLimitBytes,
+    gauges.cacheLimitBytes,
   )
+  new Gauge({
+    name: 'weir_upstream_suspended',
+    help: '1 where an upstream is suspended, because it lied or an operator said so',
+    labelNames: ['upstream'],
+    registers: [registry],
+    collect() {
+      this.reset()
+      const suspended = gauges.suspended()
+      for (const upstream of gauges.upstreams()) {
+        this.set({ upstream }, Number(suspended.has(upstream)))
+      }
+    },
+  })
   new Gauge({
     name: 'weir_build_info',
     help: 'Always 1; the version is a label',

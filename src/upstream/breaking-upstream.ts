@@ -41,6 +41,7 @@ export function createBreakingUpstream(
     ...upstream,
     narinfo: (hash, signal) => guarded(signal, () => upstream.narinfo(hash, signal)),
     buildLog: (derivation, signal) => guarded(signal, () => upstream.buildLog(derivation, signal)),
+    realisation: (output, signal) => guarded(signal, () => upstream.realisation(output, signal)),
   }
 }
 
