@@ -9,6 +9,7 @@ import { checkOwnKey } from '../../src/settings/own-key.ts'
 import { type Environment } from '../../src/settings/read-environment.ts'
 import { formatSettingsError, SettingsError } from '../../src/settings/settings-error.ts'
 
+const DOCUMENTATION = join(import.meta.dirname, '../../docs/configuration.md')
 const EXAMPLE = join(import.meta.dirname, '../../config/weir.policy.toml')
 
 /** A key of its own for each letter. */
@@ -76,6 +77,13 @@ t.test('the example of a policy loads, without warnings, as what it says', async
   t.equal(ruleFor(settings.rules, 'acme-openssl-3.0.14'), own)
   t.equal(ruleFor(settings.rules, 'firefox-unwrapped-127.0'), null, 'packages are literal')
   t.match(await readFile(EXAMPLE, 'utf8'), '#:schema ./weir.schema.json\n')
+})
+
+t.test('the examples in the documentation load', async (t) => {
+  const text = await readFile(DOCUMENTATION, 'utf8')
+  const examples = [...text.matchAll(/```toml\n(.*?)```/gs)].map(([, toml = '']) => toml)
+  t.equal(examples.length, 3)
+  for (const example of examples) await t.resolves(load(t, example))
 })
 
 t.test('each mistake in a rule has its own words, its place and its name', async (t) => {
