@@ -1,32 +1,40 @@
 /**
  * Whether a glob is certain to match every name that another one matches; false also where that is not plain. The
- * other's wildcards are taken as they stand: only a `*` swallows a `*`, and only a wildcard a `?`.
+ * other's wildcards are taken as they stand: only a `*` swallows a `*`, and only a wildcard a `?`. Otherwise it is how
+ * a glob is matched with a name, stretching the last `*` where need be.
  */
 export function coversGlob(glob: string, other: string): boolean {
   const own = inOrder(glob)
-  let reached = afterStars(own, [0])
-  for (const symbol of inOrder(other)) {
-    const next = [...reached].flatMap((at) => {
-      const wanted = own[at]
-      if (wanted === '*') return [at]
-      const fits = symbol !== '*' && (wanted === '?' || wanted === symbol)
-      return fits ? [at + 1] : []
-    })
-    reached = afterStars(own, next)
+  const symbols = inOrder(other)
+  let at = 0
+  let ownAt = 0
+  /** Where the last `*` stands, and how far it has been stretched. */
+  let star = -1
+  let stretched = 0
+  while (at < symbols.length) {
+    const wanted = own[ownAt]
+    const symbol = symbols[at]
+    if (wanted === '*') {
+      star = ownAt
+      stretched = at
+      ownAt += 1
+    } else if (symbol !== '*' && wanted !== undefined && (wanted === '?' || wanted === symbol)) {
+      at += 1
+      ownAt += 1
+    } else if (star >= 0) {
+      stretched += 1
+      at = stretched
+      ownAt = star + 1
+    } else {
+      return false
+    }
   }
-  return reached.has(own.length)
-}
-
-/** Where matching may go on: a `*` may also stand for nothing. */
-function afterStars(glob: string, places: readonly number[]): ReadonlySet<number> {
-  const all = new Set(places)
-  // What is added while a set is walked through is walked through as well.
-  for (const at of all) if (glob[at] === '*') all.add(at + 1)
-  return all
+  return own.slice(ownAt) === '' || own.slice(ownAt) === '*'
 }
 
 /** The same glob with the wildcards of each row in one order: `*?` and `?*` match the same. */
 function inOrder(glob: string): string {
+  if (!/[*?]{2}/.test(glob)) return glob
   return glob.replaceAll(
     /[*?]+/g,
     (row) => row.replaceAll('*', '') + (row.includes('*') ? '*' : ''),

@@ -324,6 +324,7 @@ t.test('the lines of keys are found in unfriendly TOML, and never wrong ones', a
 t.test('no garbage throws anything but SettingsError', async (t) => {
   const name = fc.constantFrom(
     ...listKnownKeys().flatMap(({ path }) => path),
+    ...['upstream', 'rule', 'block'].flatMap((list) => keysOfTable([list, 0])),
     ...['__proto__', 'constructor', 'toString', ''],
   )
   const odd = fc.constantFrom('~', 'unix:', '[', 'a:', 'https://', '/', Infinity, -0)
