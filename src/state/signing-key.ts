@@ -1,11 +1,11 @@
-import { mkdir, open, readFile, rm, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { readFile, stat } from 'node:fs/promises'
 import {
   formatSecretKey,
   generateSecretKey,
   parseSecretKey,
   type SecretKey,
 } from '../nix/signature.ts'
+import { makePrivateFile } from './make-private-file.ts'
 
 /** A key file that cannot be used: unreadable, not a secret key, or open to others. */
 export class SigningKeyError extends Error {
@@ -32,18 +32,7 @@ export async function readSigningKey(file: string): Promise<SecretKey | null> {
 /** Makes a key and writes it to a file that must not exist, readable by its owner alone. */
 export async function makeSigningKey(file: string, name: string): Promise<SecretKey> {
   const key = generateSecretKey(name)
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
-  const handle = await open(file, 'wx', 0o600)
-  try {
-    await handle.writeFile(`${formatSecretKey(key)}\n`)
-    await handle.sync()
-  } catch (error) {
-    // Half a key would stop every start from now on.
-    await rm(file, { force: true })
-    throw error
-  } finally {
-    await handle.close()
-  }
+  await makePrivateFile(file, `${formatSecretKey(key)}\n`)
   return key
 }
 
