@@ -4,6 +4,7 @@ import { loadSettings } from '../settings/load-settings.ts'
 import { formatSettingsError, SettingsError } from '../settings/settings-error.ts'
 import { FolderLockedError } from '../state/folder-lock.ts'
 import { SigningKeyError } from '../state/signing-key.ts'
+import { StateFileError } from '../state/state-file-error.ts'
 import { CatalogVersionError } from '../store/sqlite/catalog-schema.ts'
 import { EvidenceFileError } from '../store/sqlite/evidence-file-error.ts'
 import { readVersion } from '../version.ts'
@@ -132,6 +133,7 @@ function explain(error: unknown): string {
     error instanceof ListenError ||
     error instanceof FolderLockedError ||
     error instanceof SigningKeyError ||
+    error instanceof StateFileError ||
     error instanceof CatalogVersionError ||
     error instanceof EvidenceFileError
   ) {

@@ -1,53 +1,10 @@
 import type { Test } from 'tap'
 import type { Clock } from '../../src/ports/clock.ts'
-import type {
-  Evidence,
-  ServedNar,
-  ServedQuery,
-  ServedRecord,
-  TrustEvent,
-  TrustEventKind,
-} from '../../src/ports/evidence.ts'
-import { createFixedClock, type FixedClock } from '../fakes/fixed-clock.ts'
+import type { Evidence, ServedNar, ServedQuery } from '../../src/ports/evidence.ts'
+import { createFixedClock } from '../fakes/fixed-clock.ts'
 import { pathHash } from '../nix/fixtures.ts'
-
-const keyBytes = (key: string): string => key.repeat(43) + '='
-
-/** The serving of a NAR, from one character for the path's hash and a name. */
-export function servedNar(hash: string, name: string, changes: Partial<ServedNar> = {}): ServedNar {
-  return {
-    hash: pathHash(hash.repeat(32)),
-    path: `${hash.repeat(32)}-${name}`,
-    narHash: hash.repeat(52),
-    client: '192.0.2.1',
-    upstream: 'ours',
-    keys: [`ours-1:${keyBytes('A')}`],
-    rule: 'the first rule',
-    epoch: 'epoch-1',
-    ...changes,
-  }
-}
-
-/** Something that happened about a path. */
-export function trustEvent(changes: Partial<TrustEvent> = {}): TrustEvent {
-  return {
-    kind: 'divergence',
-    hash: pathHash('0'.repeat(32)),
-    upstream: 'ours',
-    detail: 'ours and theirs differ',
-    ...changes,
-  }
-}
-
-const startMs = 1_750_000_000_000
-
-/** What is kept of one serving at a time. */
-export function once(nar: ServedNar, atMs = startMs): ServedRecord {
-  return { ...nar, firstMs: atMs, lastMs: atMs, count: 1 }
-}
-
-type Act = (t: Test, evidence: Evidence, clock: FixedClock) => Promise<void>
-type Behaves = (title: string, act: Act) => void
+import { evidenceEventsContract } from './evidence-events-contract.ts'
+import { type Behaves, keyBytes, once, servedNar, startMs, testFound } from './evidence-fixtures.ts'
 
 /** What every Evidence does; `open` gives an empty one that takes its times from the clock. */
 export function evidenceContract(t: Test, open: (clock: Clock) => Promise<Evidence>): void {
@@ -66,8 +23,7 @@ export function evidenceContract(t: Test, open: (clock: Clock) => Promise<Eviden
   queryContract(behaves)
   keyContract(behaves)
   orderContract(behaves)
-  eventContract(behaves)
-  eventOrderContract(behaves)
+  evidenceEventsContract(behaves)
 
   t.test('closed evidence answers nothing, and may be closed again', async (t) => {
     const evidence = await open(createFixedClock(startMs))
@@ -215,8 +171,7 @@ function queryContract(behaves: Behaves): void {
     for (const [query, found] of queries) {
       const expected = found.map((index) => nars[index])
       const records = await evidence.findServed(query, 10)
-      t.match(records, expected, JSON.stringify(query))
-      t.equal(records.length, expected.length)
+      testFound(t, records, expected, JSON.stringify(query))
     }
   })
 }
@@ -230,8 +185,8 @@ function keyContract(behaves: Behaves): void {
     evidence.served(other)
     clock.advance(-1)
     evidence.served(one)
-    t.match(await evidence.findServed({ keyBytes: keyBytes('A') }, 10), [other, one])
-    t.match(await evidence.findServed({ keyBytes: keyBytes('B') }, 10), [other])
+    testFound(t, await evidence.findServed({ keyBytes: keyBytes('A') }, 10), [other, one])
+    testFound(t, await evidence.findServed({ keyBytes: keyBytes('B') }, 10), [other])
     t.strictSame(await evidence.findServed({ keyBytes: 'ours-1' }, 10), [])
   })
 
@@ -258,9 +213,9 @@ function orderContract(behaves: Behaves): void {
       if (nar !== undefined) evidence.served(nar)
       clock.advance(1)
     }
-    t.match(await evidence.findServed({}, 10), [one, three, two])
-    t.match(await evidence.findServed({ package: 'hello' }, 10), [one, three, two])
-    t.match(await evidence.findServed({ client: '192.0.2.1' }, 10), [one, three, two])
+    testFound(t, await evidence.findServed({}, 10), [one, three, two])
+    testFound(t, await evidence.findServed({ package: 'hello' }, 10), [one, three, two])
+    testFound(t, await evidence.findServed({ client: '192.0.2.1' }, 10), [one, three, two])
   })
 
   behaves(
@@ -281,85 +236,4 @@ function orderContract(behaves: Behaves): void {
       }
     },
   )
-}
-
-function eventContract(behaves: Behaves): void {
-  const kinds: readonly TrustEventKind[] = [
-    'divergence',
-    'lying-name',
-    'bad-signature',
-    'would-refuse',
-    'upstream-suspended',
-    'upstream-resumed',
-    'recall',
-    'recall-lifted',
-  ]
-  behaves('an event of any kind is found as it was noted', async (t, evidence, clock) => {
-    const events = kinds.map((kind) => trustEvent({ kind, detail: `'${kind}'\n"Ünï"` }))
-    for (const event of events) {
-      evidence.happened(event)
-      clock.advance(-1)
-    }
-    const records = await evidence.findEvents(null, 10)
-    t.strictSame(
-      records,
-      events.map((event, index) => ({
-        ...event,
-        firstMs: startMs - index,
-        lastMs: startMs - index,
-        count: 1,
-      })),
-    )
-  })
-
-  for (const how of ['within one batch', 'over many batches']) {
-    behaves(`the same event is one record, ${how}`, async (t, evidence, clock) => {
-      const events = [trustEvent(), trustEvent({ hash: null, upstream: null, detail: 'nothing' })]
-      for (let times = 0; times < 3; times += 1) {
-        for (const event of events) evidence.happened(event)
-        if (how === 'over many batches') await evidence.flush()
-        clock.advance(10)
-      }
-      const times = { firstMs: startMs, lastMs: startMs + 20, count: 3 }
-      const expected = events.map((event) => ({ ...event, ...times }))
-      t.same(new Set(await evidence.findEvents(null, 10)), new Set(expected))
-    })
-  }
-
-  behaves('another kind, hash, upstream or detail is another event', async (t, evidence) => {
-    const events = [
-      trustEvent(),
-      trustEvent({ kind: 'lying-name' }),
-      trustEvent({ hash: pathHash('1'.repeat(32)) }),
-      trustEvent({ hash: null }),
-      trustEvent({ upstream: 'theirs' }),
-      trustEvent({ upstream: null }),
-      trustEvent({ detail: 'another' }),
-    ]
-    for (const event of events) evidence.happened(event)
-    const records = await evidence.findEvents(null, 10)
-    t.equal(records.length, events.length)
-    for (const { count } of records) t.equal(count, 1)
-  })
-}
-
-function eventOrderContract(behaves: Behaves): void {
-  behaves('events are found by hash or all, the latest first', async (t, evidence, clock) => {
-    const mine = trustEvent({ detail: 'one' })
-    const mineToo = trustEvent({ detail: 'two' })
-    const other = trustEvent({ hash: pathHash('1'.repeat(32)) })
-    const ofNone = trustEvent({ hash: null })
-    for (const event of [mine, mineToo, other, ofNone, mine]) {
-      evidence.happened(event)
-      clock.advance(1)
-    }
-    t.match(await evidence.findEvents(null, 10), [mine, ofNone, other, mineToo])
-    const about = await evidence.findEvents(trustEvent().hash, 10)
-    t.match(about, [mine, mineToo])
-    t.equal(about.length, 2)
-    t.match(await evidence.findEvents(null, 1), [mine])
-    t.equal((await evidence.findEvents(null, 3)).length, 3)
-    t.strictSame(await evidence.findEvents(null, 0), [])
-    t.strictSame(await evidence.findEvents(pathHash('9'.repeat(32)), 10), [])
-  })
 }

@@ -14,15 +14,22 @@ export type EvidenceReader = {
 }
 
 const conditions = [
-  ['hash', 'hash = ?'],
-  ['path', 'path = ?'],
-  ['narHash', 'nar_hash = ?'],
-  ['package', 'package = ?'],
-  ['keyBytes', 'id IN (SELECT served FROM served_key WHERE bytes = ?)'],
-  ['client', 'client = ?'],
+  ['hash', 'nar.hash = ?'],
+  ['path', 'nar.path = ?'],
+  ['narHash', 'nar.nar_hash = ?'],
+  ['package', 'nar.package = ?'],
+  [
+    'keyBytes',
+    'served.id IN (SELECT served FROM served_key JOIN key ON key.id = key WHERE bytes = ?)',
+  ],
+  ['client', 'served.client = ?'],
 ] as const satisfies readonly (readonly [keyof ServedQuery, string])[]
 
-const latestFirst = 'ORDER BY last_at DESC, id DESC LIMIT ?'
+const selectServed = `
+  SELECT hash, path, nar_hash, client, upstream, keys, rule, epoch, first_at, last_at, count
+  FROM served JOIN nar ON nar.id = served.nar JOIN voucher ON voucher.id = served.voucher`
+const servedLatestFirst = 'ORDER BY last_at DESC, served.id DESC LIMIT ?'
+const eventsLatestFirst = 'ORDER BY last_at DESC, id DESC LIMIT ?'
 
 /** Prepares the reading of evidence. */
 export function prepareReading(database: DatabaseSync): EvidenceReader {
@@ -30,13 +37,13 @@ export function prepareReading(database: DatabaseSync): EvidenceReader {
   const prepared = new Map<string, StatementSync>()
   const servedWhere = (where: string): StatementSync => {
     const statement =
-      prepared.get(where) ?? database.prepare(`SELECT * FROM served ${where} ${latestFirst}`)
+      prepared.get(where) ?? database.prepare(`${selectServed} ${where} ${servedLatestFirst}`)
     prepared.set(where, statement)
     return statement
   }
   const statements = {
-    events: database.prepare(`SELECT * FROM event ${latestFirst}`),
-    eventsOf: database.prepare(`SELECT * FROM event WHERE hash = ? ${latestFirst}`),
+    events: database.prepare(`SELECT * FROM event ${eventsLatestFirst}`),
+    eventsOf: database.prepare(`SELECT * FROM event WHERE hash = ? ${eventsLatestFirst}`),
   }
   return {
     served(query, limit) {

@@ -1,6 +1,6 @@
-import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
-import { packageOf } from '../../policy/package-name.ts'
-import type { EvidenceBatch, NotedNar } from './evidence-batch.ts'
+import type { DatabaseSync } from 'node:sqlite'
+import type { EvidenceBatch } from './evidence-batch.ts'
+import { prepareEvidenceIds } from './evidence-ids.ts'
 import { inTransaction } from './in-transaction.ts'
 
 /** Writes a batch into what is recorded: all of it, or nothing where it throws. */
@@ -11,14 +11,9 @@ const mergeTimes = `
   last_at = max(last_at, excluded.last_at),
   count = count + excluded.count`
 
-const putNar = `
-  INSERT INTO served
-    (hash, path, package, nar_hash, client, upstream, keys, rule, epoch, first_at, last_at, count)
-  VALUES
-    (:hash, :path, :package, :narHash, :client, :upstream, :keys, :rule, :epoch, :firstMs, :lastMs, :count)
-  ON CONFLICT (hash, path, nar_hash, client) DO UPDATE SET
-    upstream = excluded.upstream, keys = excluded.keys, rule = excluded.rule, epoch = excluded.epoch,
-    ${mergeTimes}
+const putServed = `
+  INSERT INTO served (nar, client, voucher, first_at, last_at, count) VALUES (?, ?, ?, ?, ?, ?)
+  ON CONFLICT (nar, client) DO UPDATE SET voucher = excluded.voucher, ${mergeTimes}
   RETURNING id`
 
 const putEvent = `
@@ -28,28 +23,21 @@ const putEvent = `
 
 /** Prepares the writing of evidence. */
 export function prepareWriting(database: DatabaseSync): WriteEvidence {
+  const ids = prepareEvidenceIds(database)
   const statements = {
-    nar: database.prepare(putNar),
-    key: database.prepare('INSERT OR IGNORE INTO served_key (bytes, served) VALUES (?, ?)'),
+    served: database.prepare(putServed),
+    key: database.prepare('INSERT OR IGNORE INTO served_key (key, served) VALUES (?, ?)'),
     event: database.prepare(putEvent),
   }
   return ({ nars, events }) => {
     inTransaction(database, () => {
       for (const nar of nars.values()) {
-        const id = Number(statements.nar.get(narValues(nar))?.['id'])
-        for (const key of nar.vouched) statements.key.run(bytesOf(key), id)
+        const { client, firstMs, lastMs, count } = nar
+        const [narId, voucherId] = [ids.nar(nar), ids.voucher(nar)]
+        const row = statements.served.get(narId, client, voucherId, firstMs, lastMs, count)
+        for (const key of nar.vouched) statements.key.run(ids.key(key), Number(row?.['id']))
       }
       for (const event of events.values()) statements.event.run(event)
     })
   }
-}
-
-function narValues({ vouched: _, ...nar }: NotedNar): Record<string, SQLInputValue> {
-  const name = nar.path.slice(nar.hash.length + 1)
-  return { ...nar, package: packageOf(name), keys: nar.keys.join(' ') }
-}
-
-/** What follows the name in `name:base64`. */
-function bytesOf(key: string): string {
-  return key.slice(key.indexOf(':') + 1)
 }
