@@ -11,7 +11,7 @@ export type CliWorld = {
   /** Whether a person reads standard error. */
   readonly isTerminal: boolean
   /** Emits the signals of the process. */
-  readonly signals: Pick<EventEmitter, 'once' | 'off'>
+  readonly signals: Pick<EventEmitter, 'on' | 'once' | 'off'>
 }
 
 /** A command's input, beyond the world. */

@@ -1,4 +1,6 @@
-import { startApp } from '../app.ts'
+import { type App, startApp } from '../app.ts'
+import type { Log } from '../ports/log.ts'
+import { formatSettingsError, SettingsError } from '../settings/settings-error.ts'
 import { createLogger } from '../telemetry/logger.ts'
 import { clientLines } from './client-lines.ts'
 import { type CliWorld, type Command, UsageError } from './command.ts'
@@ -15,7 +17,7 @@ SIGTERM and SIGINT let running transfers finish first; a second one ends at once
     const { settings, source, warnings } = await load()
     const log = createLogger(settings.log, { isTTY: world.isTerminal })
     for (const warning of warnings) log.warn({ event: 'settings.warning', warning })
-    const app = await startApp({ settings, configuration: source, version, log })
+    const app = await startApp({ settings, configuration: source, version, log, load })
     log.info({
       event: 'server.listening',
       url: app.address,
@@ -35,12 +37,32 @@ SIGTERM and SIGINT let running transfers finish first; a second one ends at once
         upstreams: settings.upstreams,
       }),
     })
+    const unlisten = reloadOnHangup(world, app, log)
     const signal = await nextSignal(world)
+    unlisten()
     log.info({ event: 'server.draining', signal, timeoutMs: settings.server.drainTimeoutMs })
     await Promise.race([app.stop(), nextSignal(world)])
     log.info({ event: 'server.stopped' })
     return 0
   },
+}
+
+/** SIGHUP takes the configuration anew; one that is wrong is told, and the old one stays. Returns what stops that. */
+function reloadOnHangup({ signals }: CliWorld, app: App, log: Log): () => void {
+  const reload = (): void => {
+    app.reload().catch((error: unknown) => {
+      if (error instanceof SettingsError) {
+        const problems = formatSettingsError(error).split('\n')
+        log.error({ event: 'settings.refused', hint: 'the old ones stay', problems })
+      } else {
+        log.error({ event: 'settings.refused', hint: 'the old ones stay', err: error })
+      }
+    })
+  }
+  signals.on('SIGHUP', reload)
+  return () => {
+    signals.off('SIGHUP', reload)
+  }
 }
 
 const endings = ['SIGTERM', 'SIGINT'] as const
