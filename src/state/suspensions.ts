@@ -21,45 +21,58 @@ export type Suspensions = {
 
 /** Opens the suspensions in a file, which need not be there. Throws a StateFileError where it is damaged. */
 export async function openSuspensions(file: string): Promise<Suspensions> {
-  const suspended = new Map(
-    (await readSuspensions(file)).map((suspension) => [suspension.upstream, suspension]),
-  )
-  const list = (): readonly Suspension[] =>
-    [...suspended.values()].toSorted((one, other) => one.sinceMs - other.sinceMs)
-  const save = createSaver(file, list)
+  const held = holdSuspensions(await readSuspensions(file))
+  const save = createSaver(file, held.list)
+  return {
+    names: held.names,
+    list: held.list,
+    async suspend(upstream, why, nowMs) {
+      const isNew = held.add({ upstream, sinceMs: nowMs, why })
+      await save()
+      return isNew
+    },
+    async resume(upstream) {
+      const before = held.remove(upstream)
+      try {
+        await save()
+      } catch (error) {
+        // What the file still says would come back at the next start: better now than by surprise.
+        if (before !== null) held.add(before)
+        throw error
+      }
+      return before !== null
+    },
+  }
+}
+
+type HeldSuspensions = Pick<Suspensions, 'names' | 'list'> & {
+  /** False where the upstream is suspended already: then nothing changes. */
+  add(suspension: Suspension): boolean
+  /** What it was, `null` where it was not suspended. */
+  remove(upstream: string): Suspension | null
+}
+
+function holdSuspensions(initial: readonly Suspension[]): HeldSuspensions {
+  const suspended = new Map(initial.map((suspension) => [suspension.upstream, suspension]))
   let names: ReadonlySet<string> = new Set(suspended.keys())
   const changed = (): void => {
     names = new Set(suspended.keys())
   }
   return {
     names: () => names,
-    list,
-    async suspend(upstream, why, nowMs) {
-      const isNew = !suspended.has(upstream)
-      if (isNew) {
-        suspended.set(upstream, { upstream, sinceMs: nowMs, why })
-        changed()
-      }
-      await save()
-      return isNew
+    list: () => [...suspended.values()].toSorted((one, other) => one.sinceMs - other.sinceMs),
+    add(suspension) {
+      if (suspended.has(suspension.upstream)) return false
+      suspended.set(suspension.upstream, suspension)
+      changed()
+      return true
     },
-    async resume(upstream) {
+    remove(upstream) {
       const before = suspended.get(upstream)
-      if (before !== undefined) {
-        suspended.delete(upstream)
-        changed()
-      }
-      try {
-        await save()
-      } catch (error) {
-        // What the file still says would come back at the next start: better now than by surprise.
-        if (before !== undefined && !suspended.has(upstream)) {
-          suspended.set(upstream, before)
-          changed()
-        }
-        throw error
-      }
-      return before !== undefined
+      if (before === undefined) return null
+      suspended.delete(upstream)
+      changed()
+      return before
     },
   }
 }

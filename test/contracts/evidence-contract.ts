@@ -19,7 +19,9 @@ export function evidenceContract(t: Test, open: (clock: Clock) => Promise<Eviden
       }
     })
   }
-  mergingContract(behaves)
+  notingContract(behaves)
+  mergingContract(behaves, 'within one batch')
+  mergingContract(behaves, 'over many batches')
   queryContract(behaves)
   keyContract(behaves)
   orderContract(behaves)
@@ -34,7 +36,7 @@ export function evidenceContract(t: Test, open: (clock: Clock) => Promise<Eviden
   })
 }
 
-function mergingContract(behaves: Behaves): void {
+function notingContract(behaves: Behaves): void {
   behaves('nothing is found where nothing was handed out', async (t, evidence) => {
     t.strictSame(await evidence.findServed({}, 10), [])
     t.strictSame(await evidence.findEvents(null, 10), [])
@@ -63,54 +65,6 @@ function mergingContract(behaves: Behaves): void {
     t.strictSame(await evidence.findServed({}, 10), [once(nar)])
   })
 
-  for (const how of ['within one batch', 'over many batches']) {
-    const between = (evidence: Evidence): Promise<void> =>
-      how === 'over many batches' ? evidence.flush() : Promise.resolve()
-
-    behaves(
-      `the same NAR for the same client is one record, ${how}`,
-      async (t, evidence, clock) => {
-        const nar = servedNar('0', 'hello-2.12')
-        for (let times = 0; times < 3; times += 1) {
-          evidence.served(nar)
-          await between(evidence)
-          clock.advance(10)
-        }
-        const record = { ...nar, firstMs: startMs, lastMs: startMs + 20, count: 3 }
-        t.strictSame(await evidence.findServed({}, 10), [record])
-      },
-    )
-
-    behaves(
-      `the latest upstream, keys, rule and epoch are kept, ${how}`,
-      async (t, evidence, clock) => {
-        evidence.served(servedNar('0', 'hello-2.12'))
-        await between(evidence)
-        clock.advance(10)
-        const latest = servedNar('0', 'hello-2.12', {
-          upstream: 'theirs',
-          keys: [`theirs-1:${keyBytes('B')}`, `theirs-2:${keyBytes('C')}`],
-          rule: null,
-          epoch: 'epoch-2',
-        })
-        evidence.served(latest)
-        const record = { ...latest, firstMs: startMs, lastMs: startMs + 10, count: 2 }
-        t.strictSame(await evidence.findServed({}, 10), [record])
-      },
-    )
-
-    behaves(`a clock that goes backwards shortens nothing, ${how}`, async (t, evidence, clock) => {
-      const nar = servedNar('0', 'hello-2.12')
-      for (const advanceMs of [0, -50, 20]) {
-        clock.advance(advanceMs)
-        evidence.served(nar)
-        await between(evidence)
-      }
-      const record = { ...nar, firstMs: startMs - 50, lastMs: startMs, count: 3 }
-      t.strictSame(await evidence.findServed({}, 10), [record])
-    })
-  }
-
   behaves('another client, NAR or name is another record', async (t, evidence) => {
     const nars = [
       servedNar('0', 'hello-2.12'),
@@ -124,45 +78,91 @@ function mergingContract(behaves: Behaves): void {
   })
 }
 
+function mergingContract(behaves: Behaves, how: 'within one batch' | 'over many batches'): void {
+  const between = (evidence: Evidence): Promise<void> =>
+    how === 'over many batches' ? evidence.flush() : Promise.resolve()
+
+  behaves(`the same NAR for the same client is one record, ${how}`, async (t, evidence, clock) => {
+    const nar = servedNar('0', 'hello-2.12')
+    for (let times = 0; times < 3; times += 1) {
+      evidence.served(nar)
+      await between(evidence)
+      clock.advance(10)
+    }
+    const record = { ...nar, firstMs: startMs, lastMs: startMs + 20, count: 3 }
+    t.strictSame(await evidence.findServed({}, 10), [record])
+  })
+
+  behaves(
+    `the latest upstream, keys, rule and epoch are kept, ${how}`,
+    async (t, evidence, clock) => {
+      evidence.served(servedNar('0', 'hello-2.12'))
+      await between(evidence)
+      clock.advance(10)
+      const latest = servedNar('0', 'hello-2.12', {
+        upstream: 'theirs',
+        keys: [`theirs-1:${keyBytes('B')}`, `theirs-2:${keyBytes('C')}`],
+        rule: null,
+        epoch: 'epoch-2',
+      })
+      evidence.served(latest)
+      const record = { ...latest, firstMs: startMs, lastMs: startMs + 10, count: 2 }
+      t.strictSame(await evidence.findServed({}, 10), [record])
+    },
+  )
+
+  behaves(`a clock that goes backwards shortens nothing, ${how}`, async (t, evidence, clock) => {
+    const nar = servedNar('0', 'hello-2.12')
+    for (const advanceMs of [0, -50, 20]) {
+      clock.advance(advanceMs)
+      evidence.served(nar)
+      await between(evidence)
+    }
+    const record = { ...nar, firstMs: startMs - 50, lastMs: startMs, count: 3 }
+    t.strictSame(await evidence.findServed({}, 10), [record])
+  })
+}
+
+const nars: readonly ServedNar[] = [
+  servedNar('0', 'linux-6.6.1'),
+  servedNar('0', 'linux-6.6.1', { client: '2001:db8::1' }),
+  servedNar('1', 'linux-6.7'),
+  servedNar('2', 'linux-firmware-20240610', { keys: [`theirs-1:${keyBytes('B')}`] }),
+  servedNar('3', 'Linux-6.6.1', { client: '2001:db8::1' }),
+  servedNar('4', 'linux-6.6.1.drv', { narHash: '0'.repeat(52), keys: [] }),
+]
+const queries: readonly (readonly [query: ServedQuery, found: readonly number[]])[] = [
+  [{}, [0, 1, 2, 3, 4, 5]],
+  [{ hash: pathHash('0'.repeat(32)) }, [0, 1]],
+  [{ hash: pathHash('9'.repeat(32)) }, []],
+  [{ path: `${'1'.repeat(32)}-linux-6.7` }, [2]],
+  [{ path: `${'1'.repeat(32)}-linux` }, []],
+  [{ narHash: '0'.repeat(52) }, [0, 1, 5]],
+  [{ package: 'linux' }, [0, 1, 2, 5]],
+  [{ package: 'linux-firmware' }, [3]],
+  [{ package: 'linux-6.7' }, []],
+  [{ keyBytes: keyBytes('A') }, [0, 1, 2, 4]],
+  [{ keyBytes: keyBytes('B') }, [3]],
+  [{ keyBytes: keyBytes('C') }, []],
+  [{ client: '2001:db8::1' }, [1, 4]],
+  [{ package: 'linux', client: '2001:db8::1' }, [1]],
+  [{ package: 'linux', keyBytes: keyBytes('A') }, [0, 1, 2]],
+  [{ package: 'linux', keyBytes: keyBytes('B') }, []],
+  [{ narHash: '0'.repeat(52), client: '192.0.2.1' }, [0, 5]],
+  [
+    {
+      hash: pathHash('0'.repeat(32)),
+      path: `${'0'.repeat(32)}-linux-6.6.1`,
+      narHash: '0'.repeat(52),
+      package: 'linux',
+      keyBytes: keyBytes('A'),
+      client: '2001:db8::1',
+    },
+    [1],
+  ],
+]
+
 function queryContract(behaves: Behaves): void {
-  const nars: readonly ServedNar[] = [
-    servedNar('0', 'linux-6.6.1'),
-    servedNar('0', 'linux-6.6.1', { client: '2001:db8::1' }),
-    servedNar('1', 'linux-6.7'),
-    servedNar('2', 'linux-firmware-20240610', { keys: [`theirs-1:${keyBytes('B')}`] }),
-    servedNar('3', 'Linux-6.6.1', { client: '2001:db8::1' }),
-    servedNar('4', 'linux-6.6.1.drv', { narHash: '0'.repeat(52), keys: [] }),
-  ]
-  const queries: readonly (readonly [query: ServedQuery, found: readonly number[]])[] = [
-    [{}, [0, 1, 2, 3, 4, 5]],
-    [{ hash: pathHash('0'.repeat(32)) }, [0, 1]],
-    [{ hash: pathHash('9'.repeat(32)) }, []],
-    [{ path: `${'1'.repeat(32)}-linux-6.7` }, [2]],
-    [{ path: `${'1'.repeat(32)}-linux` }, []],
-    [{ narHash: '0'.repeat(52) }, [0, 1, 5]],
-    [{ package: 'linux' }, [0, 1, 2, 5]],
-    [{ package: 'linux-firmware' }, [3]],
-    [{ package: 'linux-6.7' }, []],
-    [{ keyBytes: keyBytes('A') }, [0, 1, 2, 4]],
-    [{ keyBytes: keyBytes('B') }, [3]],
-    [{ keyBytes: keyBytes('C') }, []],
-    [{ client: '2001:db8::1' }, [1, 4]],
-    [{ package: 'linux', client: '2001:db8::1' }, [1]],
-    [{ package: 'linux', keyBytes: keyBytes('A') }, [0, 1, 2]],
-    [{ package: 'linux', keyBytes: keyBytes('B') }, []],
-    [{ narHash: '0'.repeat(52), client: '192.0.2.1' }, [0, 5]],
-    [
-      {
-        hash: pathHash('0'.repeat(32)),
-        path: `${'0'.repeat(32)}-linux-6.6.1`,
-        narHash: '0'.repeat(52),
-        package: 'linux',
-        keyBytes: keyBytes('A'),
-        client: '2001:db8::1',
-      },
-      [1],
-    ],
-  ]
   behaves('a record is found where all that a query gives holds', async (t, evidence, clock) => {
     for (const nar of nars) {
       evidence.served(nar)

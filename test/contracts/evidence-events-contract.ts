@@ -5,20 +5,22 @@ import { type Behaves, startMs, testFound, trustEvent } from './evidence-fixture
 /** What every Evidence does with events. */
 export function evidenceEventsContract(behaves: Behaves): void {
   eventContract(behaves)
+  eventMergingContract(behaves)
   eventOrderContract(behaves)
 }
 
+const kinds: readonly TrustEventKind[] = [
+  'divergence',
+  'lying-name',
+  'bad-signature',
+  'would-refuse',
+  'upstream-suspended',
+  'upstream-resumed',
+  'recall',
+  'recall-lifted',
+]
+
 function eventContract(behaves: Behaves): void {
-  const kinds: readonly TrustEventKind[] = [
-    'divergence',
-    'lying-name',
-    'bad-signature',
-    'would-refuse',
-    'upstream-suspended',
-    'upstream-resumed',
-    'recall',
-    'recall-lifted',
-  ]
   behaves('an event of any kind is found as it was noted', async (t, evidence, clock) => {
     const events = kinds.map((kind) => trustEvent({ kind, detail: `'${kind}'\n"Ünï"` }))
     for (const event of events) {
@@ -36,7 +38,9 @@ function eventContract(behaves: Behaves): void {
       })),
     )
   })
+}
 
+function eventMergingContract(behaves: Behaves): void {
   for (const how of ['within one batch', 'over many batches']) {
     behaves(`the same event is one record, ${how}`, async (t, evidence, clock) => {
       const events = [trustEvent(), trustEvent({ hash: null, upstream: null, detail: 'nothing' })]

@@ -6,7 +6,6 @@ import type {
   ServedQuery,
   ServedRecord,
   TrustEvent,
-  TrustEventRecord,
 } from '../../src/ports/evidence.ts'
 import { createFixedClock } from './fixed-clock.ts'
 
@@ -43,20 +42,12 @@ export function createMemoryEvidence(clock: Clock = createFixedClock()): MemoryE
       eventTimes.push(clock.nowMs())
     },
     findServed: (query, limit) =>
-      find(() => {
-        const vouched = vouchedBytes(servedNars)
-        return latestFirst(merge(servedNars, narTimes, narId)).filter((record) =>
-          matches(record, query, vouched.get(narId(record)) ?? new Set()),
-        )
-      }, limit),
+      find(() => latestFirst(matching(servedNars, narTimes, query)), limit),
     findEvents: (hash, limit) =>
-      find(
-        () =>
-          latestFirst<TrustEventRecord>(merge(events, eventTimes, eventId)).filter(
-            (event) => hash === null || event.hash === hash,
-          ),
-        limit,
-      ),
+      find(() => {
+        const about = latestFirst(merge(events, eventTimes, eventId))
+        return about.filter((event) => hash === null || event.hash === hash)
+      }, limit),
     flush: () => Promise.resolve(),
     close() {
       isClosed = true
@@ -92,6 +83,17 @@ function merge<T>(
 
 function latestFirst<T extends Times>(records: readonly T[]): readonly T[] {
   return records.toSorted((one, other) => other.lastMs - one.lastMs)
+}
+
+function matching(
+  nars: readonly ServedNar[],
+  times: readonly number[],
+  query: ServedQuery,
+): readonly ServedRecord[] {
+  const vouched = vouchedBytes(nars)
+  return merge(nars, times, narId).filter((record) =>
+    matches(record, query, vouched.get(narId(record)) ?? new Set()),
+  )
 }
 
 function vouchedBytes(nars: readonly ServedNar[]): ReadonlyMap<string, ReadonlySet<string>> {

@@ -23,7 +23,7 @@ export function createEvidenceBatch(maxRows: number): EvidenceBatch {
   let lost = 0
   const size = (): number => nars.size + events.size
 
-  const note = <T extends Times>(
+  const note = <T>(
     rows: Map<string, T>,
     id: string,
     merged: (earlier: T | undefined) => T,
@@ -39,11 +39,7 @@ export function createEvidenceBatch(maxRows: number): EvidenceBatch {
     size,
     noteNar(nar, nowMs) {
       const id = JSON.stringify([nar.hash, nar.path, nar.narHash, nar.client])
-      note(nars, id, (earlier) => ({
-        ...nar,
-        ...timesWith(earlier, nowMs),
-        vouched: new Set([...(earlier?.vouched ?? []), ...nar.keys]),
-      }))
+      note(nars, id, (earlier) => mergedNar(earlier, nar, nowMs))
     },
     noteEvent(event, nowMs) {
       const id = JSON.stringify([event.kind, event.hash, event.upstream, event.detail])
@@ -59,6 +55,11 @@ export function createEvidenceBatch(maxRows: number): EvidenceBatch {
       return taken
     },
   }
+}
+
+function mergedNar(earlier: NotedNar | undefined, nar: ServedNar, nowMs: number): NotedNar {
+  const vouched = new Set([...(earlier?.vouched ?? []), ...nar.keys])
+  return { ...nar, ...timesWith(earlier, nowMs), vouched }
 }
 
 type Times = Pick<ServedRecord, 'firstMs' | 'lastMs' | 'count'>

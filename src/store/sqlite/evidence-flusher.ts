@@ -14,13 +14,14 @@ export type EvidenceFlusher = {
 
 const maxDelayMs = 10_000
 
-export function createEvidenceFlusher(deps: {
+export type EvidenceFlusherDeps = {
   readonly batch: EvidenceBatch
   readonly write: WriteEvidence
   readonly log: Log
   readonly intervalMs: number
-}): EvidenceFlusher {
-  const { batch, write, log, intervalMs } = deps
+}
+
+export function createEvidenceFlusher(deps: EvidenceFlusherDeps): EvidenceFlusher {
   let timer: NodeJS.Timeout | undefined
   let failures = 0
 
@@ -30,24 +31,18 @@ export function createEvidenceFlusher(deps: {
   }
   const schedule = (): void => {
     // Each failure doubles the delay: a full disk does not fill the log too.
-    const delayMs = Math.min(intervalMs * 2 ** failures, maxDelayMs)
+    const delayMs = Math.min(deps.intervalMs * 2 ** failures, maxDelayMs)
     timer ??= setTimeout(tick, delayMs).unref()
   }
   const flush = (): void => {
     stop()
-    if (batch.size() === 0) return
     try {
-      write(batch)
-      batch.clear()
+      writeOut(deps)
       failures = 0
     } catch (error) {
       failures += 1
-      log.error({ event: 'evidence.failed', waiting: batch.size(), err: error })
       schedule()
       throw error
-    } finally {
-      const lost = batch.takeLost()
-      if (lost > 0) log.error({ event: 'evidence.lost', records: lost, reason: 'full' })
     }
   }
   function tick(): void {
@@ -58,4 +53,18 @@ export function createEvidenceFlusher(deps: {
     }
   }
   return { schedule, flush, stop }
+}
+
+function writeOut({ batch, write, log }: EvidenceFlusherDeps): void {
+  if (batch.size() === 0) return
+  try {
+    write(batch)
+    batch.clear()
+  } catch (error) {
+    log.error({ event: 'evidence.failed', waiting: batch.size(), err: error })
+    throw error
+  } finally {
+    const lost = batch.takeLost()
+    if (lost > 0) log.error({ event: 'evidence.lost', records: lost, reason: 'full' })
+  }
 }

@@ -3,7 +3,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { Evidence } from '../../ports/evidence.ts'
 import type { Log } from '../../ports/log.ts'
 import { createEvidenceBatch } from './evidence-batch.ts'
-import { createEvidenceFlusher } from './evidence-flusher.ts'
+import { createEvidenceFlusher, type EvidenceFlusher } from './evidence-flusher.ts'
 import { prepareReading } from './evidence-reader.ts'
 import { prepareWriting } from './evidence-writer.ts'
 import { openEvidenceFile } from './open-evidence-file.ts'
@@ -32,13 +32,10 @@ function evidenceIn(database: DatabaseSync, deps: SqliteEvidenceDeps): Evidence 
   const reader = prepareReading(database)
   const flusher = createEvidenceFlusher({ batch, write, log, intervalMs: flushIntervalMs })
 
-  const note = (act: () => void): void => {
-    if (database.isOpen) {
-      act()
-      flusher.schedule()
-    } else {
-      log.error({ event: 'evidence.lost', records: 1, reason: 'closed' })
-    }
+  const isNoting = (): boolean => {
+    if (database.isOpen) flusher.schedule()
+    else log.error({ event: 'evidence.lost', records: 1, reason: 'closed' })
+    return database.isOpen
   }
   /* The statements are synchronous and short; a promise keeps their errors where the port expects them. */
   const flushed = <T>(act: () => T): Promise<T> =>
@@ -47,28 +44,27 @@ function evidenceIn(database: DatabaseSync, deps: SqliteEvidenceDeps): Evidence 
       return act()
     })
   return {
-    served: (nar) => {
-      note(() => {
-        batch.noteNar(nar, clock.nowMs())
-      })
+    served(nar) {
+      if (isNoting()) batch.noteNar(nar, clock.nowMs())
     },
-    happened: (event) => {
-      note(() => {
-        batch.noteEvent(event, clock.nowMs())
-      })
+    happened(event) {
+      if (isNoting()) batch.noteEvent(event, clock.nowMs())
     },
     findServed: (query, limit) => flushed(() => reader.served(query, limit)),
     findEvents: (hash, limit) => flushed(() => reader.events(hash, limit)),
     flush: () => flushed(() => undefined),
     close: () =>
       Promise.try(() => {
-        if (!database.isOpen) return
-        try {
-          flusher.flush()
-        } finally {
-          flusher.stop()
-          database.close()
-        }
+        if (database.isOpen) closeFlushed(database, flusher)
       }),
+  }
+}
+
+function closeFlushed(database: DatabaseSync, flusher: EvidenceFlusher): void {
+  try {
+    flusher.flush()
+  } finally {
+    flusher.stop()
+    database.close()
   }
 }
