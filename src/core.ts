@@ -49,7 +49,7 @@ export type Core = {
   readonly catalog: Catalog
   readonly evidence: Evidence
   /** Takes another configuration, upstreams included, without a pause. */
-  reconfigure(settings: Settings): void
+  readonly reconfigure: (settings: Settings) => void
 }
 
 const flushIntervalMs = 5000

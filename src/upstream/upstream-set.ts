@@ -7,7 +7,7 @@ import { createHttpUpstream, type HttpUpstreamOptions } from './http-upstream.ts
 /** The upstreams of now, each with its circuit breaker. */
 export type UpstreamSet = {
   /** In order of preference; the same array until they are replaced. */
-  current(): readonly Upstream[]
+  readonly current: () => readonly Upstream[]
   /** Takes others. Requests that run over the old ones finish. */
   replace(options: readonly HttpUpstreamOptions[]): void
   close(): Promise<void>
