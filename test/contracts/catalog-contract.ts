@@ -8,6 +8,8 @@ export function record(path: string, nar: string, changes: Partial<StoredNar> = 
     key: narKey(path, nar),
     upstream: 'ours',
     claim: new Uint8Array([0, 255, 10, 13, 195, 40]),
+    witnesses: [],
+    isCertain: true,
     fileBytes: 1000,
     fileHash: `sha256:${'2'.repeat(52)}`,
     etag: `"${'3'.repeat(52)}"`,
