@@ -7,6 +7,7 @@ import { describeFailure } from './describe-failure.ts'
 import { commandHelp, overview, usage } from './help.ts'
 import { keyCommand } from './key.ts'
 import { nixConfCommand } from './nix-conf.ts'
+import { recallCommand } from './recall.ts'
 import { reloadCommand } from './reload.ts'
 import { serveCommand } from './serve.ts'
 import { statusCommand } from './status.ts'
@@ -20,6 +21,7 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ['status', statusCommand],
   ['reload', reloadCommand],
   ['upstream', upstreamCommand],
+  ['recall', recallCommand],
 ])
 
 /** Runs a command line; returns the exit status: 0 well, 1 a failure, 2 a command line that cannot be meant. */
