@@ -5,8 +5,10 @@ import { checkCommand } from './check.ts'
 import { type CliWorld, type Command, type CommandInput, UsageError } from './command.ts'
 import { describeFailure } from './describe-failure.ts'
 import { commandHelp, overview, usage } from './help.ts'
+import { explainCommand } from './explain.ts'
 import { keyCommand } from './key.ts'
 import { nixConfCommand } from './nix-conf.ts'
+import { policyCommand } from './policy.ts'
 import { recallCommand } from './recall.ts'
 import { reloadCommand } from './reload.ts'
 import { serveCommand } from './serve.ts'
@@ -19,6 +21,8 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ['nix-conf', nixConfCommand],
   ['key', keyCommand],
   ['status', statusCommand],
+  ['policy', policyCommand],
+  ['explain', explainCommand],
   ['reload', reloadCommand],
   ['upstream', upstreamCommand],
   ['recall', recallCommand],
