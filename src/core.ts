@@ -19,6 +19,7 @@ import { openSqliteEvidence } from './store/sqlite/sqlite-evidence.ts'
 import { createBuildLogs } from './substituter/build-logs.ts'
 import { createPathFinder, type PathFinder } from './substituter/find-path.ts'
 import { createRealisations, type Realisations } from './substituter/realisations.ts'
+import { createRefutedClaims } from './substituter/refuted-claims.ts'
 import { createStoreKeeper, type StoreKeeper } from './substituter/store-keeper.ts'
 import { createSubstituter, type Substituter } from './substituter/substituter.ts'
 import { createTransfers, type Transfers } from './substituter/transfers.ts'
@@ -77,6 +78,7 @@ export async function assembleCore(
   const ingest = createIngestPool(initial.nar.workers, { upstreams: optionsOf(initial) })
   resources.defer(() => ingest.close())
 
+  const refutedClaims = createRefutedClaims(clock)
   const policy = createLivePolicy(initial, {
     recalls,
     suspensions,
@@ -112,7 +114,7 @@ export async function assembleCore(
     catalog,
     stopping,
     upstreams: upstreams.current,
-    narinfoTimeoutMs: () => policy.settings().timeouts.narinfoMs,
+    isRefuted: refutedClaims.has,
     lied: (hash, lie) => {
       punishLie(suspending, hash, lie)
     },
@@ -126,6 +128,12 @@ export async function assembleCore(
     ...{ storeDir, signing, store, keeper, ingest, stopping },
     nar: () => policy.settings().nar,
     maxTransfers: initial.nar.maxTransfers,
+    refuted: (claim) => {
+      const { hash } = claim.narinfo.storePath
+      refutedClaims.note(claim)
+      finder.forget(hash)
+      substituter.changed(hash)
+    },
     isRemote: (upstream) => !local.some(({ name }) => name === upstream),
   })
   const substituter: Substituter = createSubstituter({

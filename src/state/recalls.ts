@@ -38,15 +38,15 @@ export async function openRecalls(file: string, storeDir: StoreDir): Promise<Rec
     },
     async lift(block) {
       if (!has(block)) return false
-      const before = blocks
-      blocks = blocks.filter(
-        ({ blocked }) => !isDeepStrictEqual(plain(blocked), plain(block.blocked)),
-      )
+      const isSame = ({ blocked }: Block): boolean =>
+        isDeepStrictEqual(plain(blocked), plain(block.blocked))
+      const lifted = blocks.filter(isSame)
+      blocks = blocks.filter((other) => !isSame(other))
       try {
         await write()
       } catch (error) {
         // What could not be taken back for good still holds.
-        blocks = before
+        blocks = [...blocks.filter((other) => !isSame(other)), ...lifted]
         throw error
       }
       return true

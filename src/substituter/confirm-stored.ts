@@ -1,6 +1,4 @@
-import { formatContentAddress } from '../nix/content-address.ts'
 import { isSameNar } from '../nix/nar-key.ts'
-import type { Narinfo } from '../nix/narinfo.ts'
 import type { TrustedAnswer } from '../policy/answer.ts'
 import { readClaim } from '../policy/claim.ts'
 import type { Policy } from '../policy/policy.ts'
@@ -12,7 +10,7 @@ import type { Inquiry } from './inquiry.ts'
 import type { NarinfoSource } from './known-narinfos.ts'
 import { narKeyOf } from './render-narinfo.ts'
 import type { StoreKeeper } from './store-keeper.ts'
-import { storedRecord } from './stored-record.ts'
+import { storedRecord, wasHeldAgainst } from './stored-record.ts'
 
 type Deps = {
   readonly policy: () => Policy
@@ -31,15 +29,14 @@ export async function confirmStored(
   inquiry: Inquiry,
   answer: TrustedAnswer,
 ): Promise<NarinfoSource> {
-  const key = narKeyOf(answer.verdict.narinfo)
   const policy = deps.policy()
+  const key = narKeyOf(answer.verdict.narinfo)
   const records = await deps.finder.records(key.storePathHash)
   const found = records.find((stored) => isSameNar(stored.key, key)) ?? null
-  const stored = found !== null && wasHeldAgainst(policy, found, answer) ? found : null
-  const { isCertain } = inquiry.views.serving
+  const stored = found !== null && keepsPromise(policy, found, answer) ? found : null
   if (stored !== null && deps.policy() === policy) {
-    const said = { trusted: inquiry.trusted(), isCertain }
-    const record = storedRecord(key, answer, said, stored, deps.clock.nowMs())
+    const at = { policy, nowMs: deps.clock.nowMs() }
+    const record = storedRecord(key, answer, inquiry, stored, at)
     await deps.keeper
       .adopt({ ...record, storedAtMs: stored.storedAtMs })
       .catch((error: unknown) => {
@@ -51,19 +48,14 @@ export async function confirmStored(
     answer,
     maySign: inquiry.maySign(answer),
     wouldRefuse: inquiry.wouldRefuse(answer),
-    ...{ stored, isCertain },
+    ...{ stored, isCertain: inquiry.views.serving.isCertain },
   }
 }
 
 /** Whether the file was held against all that the answer promises: its NarSize, and its CA where it has one. */
-function wasHeldAgainst(policy: Policy, stored: StoredNar, { verdict }: TrustedAnswer): boolean {
+function keepsPromise(policy: Policy, stored: StoredNar, answer: TrustedAnswer): boolean {
   const reading = readClaim(policy, stored.upstream, stored.key.storePathHash, stored.claim)
   if (reading.kind === 'malformed') return false
-  const { narSize, ca } = verdict.narinfo
-  const held = reading.claim.narinfo
-  return held.narSize === narSize && (ca === null || caOf(held) === caOf(verdict.narinfo))
-}
-
-function caOf({ ca }: Pick<Narinfo, 'ca'>): string | null {
-  return ca === null ? null : formatContentAddress(ca)
+  const { narSize } = reading.claim.narinfo
+  return narSize === answer.verdict.narinfo.narSize && wasHeldAgainst(answer, stored.verifiedCa)
 }

@@ -63,6 +63,10 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     }
     await inquiry.settled
     if (!isCurrent()) return
+    // Late answers count for the memory that it takes.
+    if (remembered.get(hash) === inquiry) {
+      remembered.set(hash, inquiry, { ttl: remembered.getRemainingTTL(hash) })
+    }
     findings(deps, hash, inquiry)
     // A late answer may still have proved the choice wrong.
     const { choice: now } = inquiry.views.serving

@@ -3,6 +3,7 @@ import { formatStorePath, type StoreDir, type StorePathHash } from '../nix/store
 import type { TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { RefusalReason } from '../policy/verdict.ts'
+import type { MaySign } from '../policy/views.ts'
 import type { StoredNar } from '../ports/catalog.ts'
 import type { Evidence } from '../ports/evidence.ts'
 import type { Meter } from '../ports/meter.ts'
@@ -12,7 +13,7 @@ import { renderNarinfo, type Signing } from './render-narinfo.ts'
 /** A trusted answer about a path, and what it rests on. */
 export type NarinfoSource = {
   readonly answer: TrustedAnswer
-  readonly maySign: boolean
+  readonly maySign: MaySign
   readonly wouldRefuse: RefusalReason | null
   readonly stored: StoredNar | null
   /** Whether no better upstream could have said something else. */
@@ -63,11 +64,13 @@ export function createKnownNarinfos(deps: Deps): KnownNarinfos {
       const policy = deps.policy()
       const { answer, maySign, stored } = source
       const signing = { ...deps.signing(), maySign }
-      deps.finder.names.note(policy, answer)
       const body = Buffer.from(renderNarinfo(answer.verdict, deps.storeDir, signing, stored))
       return { ...source, policy, body }
     },
     remember(entry) {
+      // An answer by another policy is not remembered, nor what its references say.
+      if (entry.policy !== deps.policy()) return
+      deps.finder.names.note(entry.policy, entry.answer)
       const { hash } = entry.answer.claim.narinfo.storePath
       known.set(hash, entry, { ttl: entry.isCertain ? knownMs : uncertainMs })
     },
