@@ -31,10 +31,14 @@ asked, and neither a running Weir nor any folder is touched. So a new policy can
     const { policy } = await localPolicy(settings)
     const running = await askStatus(settings.state.dir)
     const print = (explanation: Explanation, headline: string | null): number => {
-      const text = flags.has('json')
-        ? `${JSON.stringify(explanation, null, 2)}\n`
-        : formatExplanation(explanation, headline)
-      world.out(text)
+      const isJson = flags.has('json')
+      // Whoever reads the JSON is told beside it that nobody serves by this.
+      if (isJson && headline !== null) world.err(`weir: ${headline}\n`)
+      world.out(
+        isJson
+          ? `${JSON.stringify(explanation, null, 2)}\n`
+          : formatExplanation(explanation, headline),
+      )
       return 0
     }
     if (running?.policy.epoch === policy.epoch) {
