@@ -115,6 +115,15 @@ t.test('cases can say all that upstreams could: lies, content addresses, strange
   }
 })
 
+t.test('the cases in the documentation hold for the example of a policy', async (t) => {
+  for (const name of ['README.md', 'docs/policy.md']) {
+    const text = await readFile(join(folder, '..', name), 'utf8')
+    const cases = /```toml\n((?:# cases\.toml\n)?\[\[case\]\].*?)```/s.exec(text)?.[1] ?? ''
+    const { code, stdout, stderr } = await run(cases)
+    t.equal(code, 0, name + stdout + stderr)
+  }
+})
+
 t.test(
   'a mistake in a file of cases names file, line and key, and what may be there',
   async (t) => {
