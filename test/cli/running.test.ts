@@ -257,6 +257,17 @@ t.test(
   },
 )
 
+t.test('a path that nobody has is explained by the name that was asked for', async (t) => {
+  const configFile = join(dir, 'weir.toml')
+  const hash = '0c7c9q1f6v7d3kmxz5s2w8bh4jrny0pl'
+  const named = await out(t, 'explain', `${hash}-dep`, '--config', configFile)
+  t.match(named, `${hash}-dep\n  ABSENT: nobody is known to have it\n`)
+  t.match(named, 'Rule\n  only other has dep\n')
+  const bare = await out(t, 'explain', hash, '--config', configFile)
+  t.match(bare, `${hash}\n  ABSENT: `)
+  t.match(bare, 'Rule\n  nobody says what its name is\n')
+})
+
 t.test('explaining offline makes no folder', async (t) => {
   const configFile = join(dir, 'fresh.toml')
   const fresh = join(dir, 'fresh')
