@@ -9,7 +9,7 @@ import { explain, type ExplainDeps, type ExplainOptions } from './explain.ts'
 import type { Explanation } from './explanation.ts'
 import { lift } from './lift.ts'
 import type { LivePolicy } from './live-policy.ts'
-import { describeBlocked, recall, type RecallDeps, type RecallReport } from './recall.ts'
+import { recall, type RecallDeps, type RecallReport } from './recall.ts'
 import { keepRestartOnly } from './restart-only.ts'
 import { resumeUpstream, type SuspendDeps, suspendUpstream } from './suspend.ts'
 
