@@ -4,7 +4,7 @@ import { type AnswerSlot, isOutage, type TrustedAnswer } from '../policy/answer.
 import type { Policy } from '../policy/policy.ts'
 import type { RefusalReason } from '../policy/verdict.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { Evidence } from '../ports/evidence.ts'
+import type { Evidence, ServedNar } from '../ports/evidence.ts'
 import type { Meter } from '../ports/meter.ts'
 import type { NarStore } from '../ports/nar-store.ts'
 import { adoptNar, type VerifyStored } from './adopt-nar.ts'
@@ -96,6 +96,9 @@ export type SubstituterDeps = {
 }
 
 type FoundNar = Extract<NarAnswer, { kind: 'found' }>
+type UnopenedNar = Exclude<NarAnswer, FoundNar>
+/** A NAR that can be handed out, and what is recorded once it is. */
+type OpenedNar = FoundNar & { readonly served: ServedNar }
 
 export function createSubstituter(deps: SubstituterDeps): Substituter {
   const known = createKnownNarinfos(deps)
@@ -128,7 +131,7 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
   }
 
   /** The records of a NAR that is stored and trusted, the one to serve first. */
-  const openStored = async (key: NarKey, client: string): Promise<FoundNar | null> => {
+  const openStored = async (key: NarKey, client: string): Promise<OpenedNar | null> => {
     const records = await deps.finder.records(key.storePathHash)
     const trusted = () =>
       judgeStored(deps.policy(), records, deps.finder.names.expected(key.storePathHash)).find(
@@ -141,9 +144,10 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
     if (file !== null && (await file.size()) === stored.fileBytes) {
       deps.keeper.used(key)
       const body = storedBody(file, stored.fileBytes, stored.etag)
-      deps.evidence.served(servedNar(answer, deps.policy(), client))
       const watched = bodies.watch(body, () => trusted() !== undefined)
-      return { kind: 'found', body: watched, upstream: answer.claim.upstream, isStored: true }
+      const served = servedNar(answer, deps.policy(), client)
+      const { upstream } = answer.claim
+      return { kind: 'found', body: watched, upstream, isStored: true, served }
     }
     // Somebody removed or cut the file behind Weir's back: fetch it again.
     await file?.close()
@@ -156,7 +160,7 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
     { transfer, inquiry }: RunningTransfer,
     client: string,
     signal: AbortSignal,
-  ): Promise<NarAnswer> => {
+  ): Promise<OpenedNar | UnopenedNar> => {
     const trusted = (): TrustedAnswer | null => trustedNow(inquiry, key)
     const body = bodies.watch(transferBody(transfer), () => trusted() !== null)
     try {
@@ -167,8 +171,8 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
     }
     const answer = trusted()
     if (answer !== null && (transfer.failure === null || transfer.released > 0)) {
-      deps.evidence.served(servedNar(answer, deps.policy(), client))
-      return { kind: 'found', body, upstream: null, isStored: false }
+      const served = servedNar(answer, deps.policy(), client)
+      return { kind: 'found', body, upstream: null, isStored: false, served }
     }
     await body[Symbol.asyncDispose]()
     const failure = transfer.failure ?? { kind: 'refused', failures: [] }
@@ -179,7 +183,7 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
     key: NarKey,
     { isResume, client }: NarRequest,
     signal: AbortSignal,
-  ): Promise<NarAnswer> => {
+  ): Promise<OpenedNar | UnopenedNar> => {
     if (isResume && deps.transfers.wasBroken(key)) return { kind: 'broken' }
     const running = deps.transfers.running(key)
     if (running !== null) return transferAnswer(key, running, client, signal)
@@ -212,14 +216,20 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
       known.remember(found)
       return narinfoOf(found)
     },
-    nar: (key, request, signal) =>
-      underOnePolicy(
+    async nar(key, request, signal) {
+      const answer = await underOnePolicy(
         deps,
         () => nar(key, request, signal),
         async (answer) => {
           if (answer.kind === 'found') await answer.body[Symbol.asyncDispose]()
         },
-      ),
+      )
+      if (answer.kind !== 'found') return answer
+      // What another policy discarded was handed out to nobody.
+      const { served, ...found } = answer
+      deps.evidence.served(served)
+      return found
+    },
     peek: (key) => underOnePolicy(deps, () => peek(key)),
     changed(hash) {
       known.forget(hash)
