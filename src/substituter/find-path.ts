@@ -4,6 +4,7 @@ import { formatHash } from '../nix/hash.ts'
 import type { Lie } from '../policy/names.ts'
 import type { Catalog, StoredNar } from '../ports/catalog.ts'
 import { type AskDeps, askUpstreams } from './ask-upstreams.ts'
+import { expiryBy } from './expiry.ts'
 import { createExpectedNames, type ExpectedNames } from './expected-names.ts'
 import type { Inquiry } from './inquiry.ts'
 import { judgeStored, type StoredAnswer } from './stored-answers.ts'
@@ -46,6 +47,7 @@ export function createPathFinder(deps: FindDeps): PathFinder {
   const remembered = new LRUCache<StorePathHash, Inquiry>({
     maxSize: maxRememberedBytes,
     ttl: rememberedMs,
+    ...expiryBy(deps.clock),
     sizeCalculation: (inquiry) => inquiryBytes(inquiry),
   })
 
