@@ -4,7 +4,7 @@ import type { Narinfo } from '../nix/narinfo.ts'
 import type { TrustedAnswer } from '../policy/answer.ts'
 import { readClaim } from '../policy/claim.ts'
 import type { Policy } from '../policy/policy.ts'
-import type { StoredNar } from '../ports/catalog.ts'
+import type { StoredClaim, StoredNar } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { PathFinder } from './find-path.ts'
 import type { Inquiry } from './inquiry.ts'
@@ -37,7 +37,8 @@ export async function confirmStored(
   if (stored !== null) {
     const said = { trusted: inquiry.trusted(), isCertain }
     const record = storedRecord(key, answer, said, stored, deps.clock.nowMs())
-    await deps.keeper.adopt({ ...record, storedAtMs: stored.storedAtMs })
+    const witnesses = [...record.witnesses, ...silentWitnesses(inquiry, answer, stored)]
+    await deps.keeper.adopt({ ...record, witnesses, storedAtMs: stored.storedAtMs })
   }
   return {
     answer,
@@ -45,6 +46,18 @@ export async function confirmStored(
     wouldRefuse: inquiry.wouldRefuse(answer),
     ...{ stored, isCertain },
   }
+}
+
+/** What others said earlier who have not answered this time: their word still counts for what it was. */
+function silentWitnesses(
+  { slots }: Inquiry,
+  { claim }: TrustedAnswer,
+  stored: StoredNar,
+): readonly StoredClaim[] {
+  return [stored, ...stored.witnesses].filter(({ upstream }) => {
+    const answer = slots.find((slot) => slot.upstream === upstream)?.answer ?? null
+    return upstream !== claim.upstream && (answer === null || answer.kind === 'unknown')
+  })
 }
 
 /** Whether the file was held against all that the answer promises: its NarSize, and its CA where it has one. */
