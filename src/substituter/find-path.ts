@@ -62,10 +62,10 @@ export function createPathFinder(deps: FindDeps): PathFinder {
       const ttl = inquiry.views.serving.isCertain ? rememberedMs : uncertainMs
       remembered.set(hash, inquiry, { ttl })
       void inquiry.settled.then(() => {
-        // A late answer may still have proved the choice wrong.
+        // A late answer may still have proved the choice wrong. Who asked anew would get the same wrong one first.
         const { choice: now } = inquiry.views.serving
         if (now.kind === 'trusted' && now.answer.claim === choice.answer.claim) return
-        if (remembered.get(hash) === inquiry) remembered.delete(hash)
+        if (now.kind !== 'trusted' && remembered.get(hash) === inquiry) remembered.delete(hash)
         deps.reconsidered(hash)
       })
     })

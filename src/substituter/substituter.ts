@@ -122,7 +122,10 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
     const fromStore = stored && { ...stored, isCertain: stored.stored.isCertain }
     if (fromStore?.isCertain === true) return known.make(fromStore)
     const inquiry = deps.finder.inquire(hash)
-    const choice = await inquiry.chosen
+    const chosen = await inquiry.chosen
+    // What came after the choice may have made it another.
+    const { choice: now } = inquiry.views.serving
+    const choice = now.kind === 'wait' ? chosen : now
     if (choice.kind === 'trusted') {
       return known.make(await confirmStored(deps, inquiry, choice.answer))
     }
