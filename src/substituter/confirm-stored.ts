@@ -2,7 +2,7 @@ import { isSameNar } from '../nix/nar-key.ts'
 import type { TrustedAnswer } from '../policy/answer.ts'
 import { readClaim } from '../policy/claim.ts'
 import type { Policy } from '../policy/policy.ts'
-import type { StoredNar } from '../ports/catalog.ts'
+import type { StoredClaim, StoredNar } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { PathFinder } from './find-path.ts'
@@ -37,8 +37,9 @@ export async function confirmStored(
   if (stored !== null && deps.policy() === policy) {
     const at = { policy, nowMs: deps.clock.nowMs() }
     const record = storedRecord(key, answer, inquiry, stored, at)
+    const witnesses = [...record.witnesses, ...silentWitnesses(inquiry, answer, stored)]
     await deps.keeper
-      .adopt({ ...record, storedAtMs: stored.storedAtMs })
+      .adopt({ ...record, witnesses, storedAtMs: stored.storedAtMs })
       .catch((error: unknown) => {
         // A catalog that fails costs another question to the upstreams some day.
         deps.log.error({ event: 'catalog.failed', err: error })
@@ -50,6 +51,18 @@ export async function confirmStored(
     wouldRefuse: inquiry.wouldRefuse(answer),
     ...{ stored, isCertain: inquiry.views.serving.isCertain },
   }
+}
+
+/** What others said earlier who have not answered this time: their word still counts for what it was. */
+function silentWitnesses(
+  { slots }: Inquiry,
+  { claim }: TrustedAnswer,
+  stored: StoredNar,
+): readonly StoredClaim[] {
+  return [stored, ...stored.witnesses].filter(({ upstream }) => {
+    const answer = slots.find((slot) => slot.upstream === upstream)?.answer ?? null
+    return upstream !== claim.upstream && (answer === null || answer.kind === 'unknown')
+  })
 }
 
 /** Whether the file was held against all that the answer promises: its NarSize, and its CA where it has one. */

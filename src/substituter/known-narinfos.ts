@@ -5,8 +5,10 @@ import type { Policy } from '../policy/policy.ts'
 import type { RefusalReason } from '../policy/verdict.ts'
 import type { MaySign } from '../policy/views.ts'
 import type { StoredNar } from '../ports/catalog.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { Evidence } from '../ports/evidence.ts'
 import type { Meter } from '../ports/meter.ts'
+import { expiryBy } from './expiry.ts'
 import type { PathFinder } from './find-path.ts'
 import { renderNarinfo, type Signing } from './render-narinfo.ts'
 
@@ -41,6 +43,7 @@ type Deps = {
   readonly finder: Pick<PathFinder, 'names'>
   readonly meter: Meter
   readonly evidence: Evidence
+  readonly clock: Clock
 }
 
 const maxKnownBytes = 32 * 1024 * 1024
@@ -53,6 +56,7 @@ export function createKnownNarinfos(deps: Deps): KnownNarinfos {
   const known = new LRUCache<StorePathHash, KnownNarinfo>({
     maxSize: maxKnownBytes,
     ttl: knownMs,
+    ...expiryBy(deps.clock),
     sizeCalculation: ({ body }) => 1000 + 6 * body.length,
   })
   return {

@@ -1,5 +1,6 @@
 import type { NarKey } from '../nix/nar-key.ts'
 import type { StoreDir, StorePathHash } from '../nix/store-path.ts'
+import type { Evidence } from '../ports/evidence.ts'
 import type { Log } from '../ports/log.ts'
 import type { Meter } from '../ports/meter.ts'
 import type { NarAnswer, NarinfoAnswer, NarPeek, NarRequest, NoClaim } from './answers.ts'
@@ -31,6 +32,7 @@ export type SubstituterDeps = Omit<NarAnswerDeps, 'bodies'> & {
   readonly signing: () => Signing
   readonly log: Log
   readonly meter: Meter
+  readonly evidence: Evidence
 }
 
 export function createSubstituter(deps: SubstituterDeps): Substituter {
@@ -57,7 +59,10 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
       return known.make({ ...stored, isCertain: true })
     }
     const inquiry = deps.finder.inquire(hash)
-    const choice = await inquiry.chosen
+    const chosen = await inquiry.chosen
+    // What came after the choice may have made it another.
+    const { choice: now } = inquiry.views.serving
+    const choice = now.kind === 'wait' ? chosen : now
     if (choice.kind === 'trusted') {
       return known.make(await confirmStored(deps, inquiry, choice.answer))
     }
@@ -76,14 +81,20 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
       known.remember(found)
       return narinfoOf(found)
     },
-    nar: (key, request, signal) =>
-      underOnePolicy(
+    async nar(key, request, signal) {
+      const answer = await underOnePolicy(
         deps,
         () => answerNar(nars, key, request, signal),
         async (answer) => {
           if (answer.kind === 'found') await answer.body[Symbol.asyncDispose]()
         },
-      ),
+      )
+      if (answer.kind !== 'found') return answer
+      // What another policy discarded was handed out to nobody.
+      const { served, ...found } = answer
+      deps.evidence.served(served)
+      return found
+    },
     peek: (key) => underOnePolicy(deps, () => peekNar(nars, key)),
     changed(hash) {
       known.forget(hash)

@@ -18,9 +18,11 @@ import {
   field,
   signerNames,
 } from '../fakes/test-claims.ts'
-import { world } from '../fakes/substituter-world.ts'
+import { testRule } from '../fakes/test-policy.ts'
+import { type Tap, world, type World, type WorldOptions } from '../fakes/substituter-world.ts'
 import {
   getNar,
+  storeNar,
   fetchNar,
   fetchNarinfo,
   cacheFiles,
@@ -189,3 +191,105 @@ function verifySignatures(narinfo: string): void {
     equal(holds, true, name)
   }
 }
+
+t.test('where the policy only reports', async (t) => {
+  const policy = { enforce: false, rules: [testRule({ from: ['b'] })] }
+  const reporting = async (t: Tap, options: Partial<WorldOptions> = {}) => {
+    const refused: string[] = []
+    const made = await world(t, {
+      upstreams: [upstreamWith('a', hello), createFakeUpstream('b')],
+      policy,
+      meter: { wouldRefuse: (reason) => refused.push(reason) },
+      ...options,
+    })
+    return { made, refused }
+  }
+  const onDisk = ({ dir }: Pick<World, 'dir'>): Promise<string> =>
+    readFile(join(dir, 'cache', `${hash}.narinfo`), 'utf8')
+
+  t.test('what it would refuse is served by the plain order, counted and recorded', async (t) => {
+    const { made, refused } = await reporting(t)
+    for (const isStored of [false, true]) {
+      t.match(await made.substituter.narinfo(hash), {
+        ...{ kind: 'found', upstream: 'a', rule: null, isStored },
+        wouldRefuse: 'upstream-not-allowed',
+      })
+      t.match(await made.substituter.narinfo(hash), { wouldRefuse: 'upstream-not-allowed' })
+      await storeNar(made, key)
+    }
+    t.same(refused, Array(4).fill('upstream-not-allowed'), 'each time')
+    t.match(made.evidence.events, [
+      { kind: 'would-refuse', hash, upstream: 'a', detail: /-hello: upstream-not-allowed$/ },
+    ])
+    t.match(made.evidence.servedNars, [{ upstream: 'a', rule: null }])
+  })
+
+  t.test('what it would refuse is never signed by Weir, in the cache folder neither', async (t) => {
+    const { made } = await reporting(t)
+    t.same(signerNames(await fetchNarinfo(made, hello)), [keys.a.name])
+    await storeNar(made, key)
+    t.same(signerNames(await fetchNarinfo(made, hello)), [keys.a.name])
+    t.same(signerNames(await onDisk(made)), [keys.a.name])
+    const { catalog, dir } = made
+    const upstreams = [createFakeUpstream('a', { narinfo: down }), createFakeUpstream('b')]
+    const { made: later } = await reporting(t, { catalog, dir, upstreams })
+    t.same(signerNames(await fetchNarinfo(later, hello)), [keys.a.name], 'after a restart')
+  })
+
+  t.test('what it trusts is signed, and nothing is reported', async (t) => {
+    const fromB = claimFor(patternNar, { signers: [keys.b] })
+    const upstreams = [createFakeUpstream('a'), upstreamWith('b', fromB)]
+    const { made, refused } = await reporting(t, { upstreams })
+    for (const isStored of [false, true]) {
+      t.match(await made.substituter.narinfo(hash), { upstream: 'b', wouldRefuse: null, isStored })
+      t.same(signerNames(await fetchNarinfo(made, hello)), [keys.b.name, keys.weir.name])
+      await storeNar(made, key)
+    }
+    t.same(signerNames(await onDisk(made)), [keys.b.name, keys.weir.name])
+    t.same([...refused, ...made.evidence.events], [])
+  })
+
+  t.test('another claim than the one that it trusts is not signed', async (t) => {
+    const other = claimFor(smallNar, { signers: [keys.b], url: 'nar/b.nar' })
+    const upstreams = [upstreamWith('a', hello), upstreamWith('b', other)]
+    const { made } = await reporting(t, { upstreams })
+    t.match(await made.substituter.narinfo(hash), { upstream: 'a' })
+    t.same(signerNames(await fetchNarinfo(made, hello)), [keys.a.name])
+  })
+
+  t.test('what is recalled is refused all the same', async (t) => {
+    const { made } = await reporting(t)
+    await storeNar(made, key)
+    made.changePolicy({ blocks: [{ blocked: { kind: 'hash', hash }, reason: 'recalled' }] })
+    t.match(await made.substituter.narinfo(hash), {
+      kind: 'absent',
+      slots: [{ answer: { verdict: { reason: 'blocked' } } }, {}],
+    })
+    t.equal((await getNar(made, key)).kind, 'absent')
+  })
+
+  t.test('what it refuses is refused once it is enforced, stored or not', async (t) => {
+    const { made } = await reporting(t)
+    await storeNar(made, key)
+    made.changePolicy({ enforce: true })
+    t.equal((await made.substituter.narinfo(hash)).kind, 'absent')
+    t.equal((await getNar(made, key)).kind, 'absent')
+  })
+})
+
+t.test('of an upstream that is believed without a signature it is never signed', async (t) => {
+  const unsigned = claimFor(patternNar, { signers: [] })
+  const of = { c: { insecureUnsigned: true } }
+  for (const mode of ['add', 'replace', 'keep'] as const) {
+    const dir = workFolder(t)
+    const made = await world(t, { upstreams: [upstreamWith('c', unsigned)], of, mode, dir })
+    t.same(signerNames(await fetchNarinfo(made, unsigned)), [], mode)
+    await storeNar(made, key)
+    t.match(await made.substituter.narinfo(hash), { upstream: 'c', isStored: true })
+    t.same(signerNames(await fetchNarinfo(made, unsigned)), [], 'once its NAR was seen neither')
+    t.same(signerNames(await readFile(join(dir, 'cache', `${hash}.narinfo`), 'utf8')), [])
+    t.match(made.evidence.servedNars, [{ upstream: 'c', keys: [] }])
+    const strict = await world(t, { upstreams: [upstreamWith('c', unsigned)], dir })
+    t.equal((await strict.substituter.narinfo(hash)).kind, 'absent', 'nor by any other policy')
+  }
+})
