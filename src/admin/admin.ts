@@ -7,6 +7,7 @@ import { checkOwnKey } from '../settings/own-key.ts'
 import type { Settings } from '../settings/settings.ts'
 import { explain, type ExplainDeps } from './explain.ts'
 import type { Explanation } from './explanation.ts'
+import { lift } from './lift.ts'
 import type { LivePolicy } from './live-policy.ts'
 import { recall, type RecallDeps, type RecallReport } from './recall.ts'
 import { keepRestartOnly } from './restart-only.ts'
@@ -87,12 +88,7 @@ export function createAdmin(deps: AdminDeps): Admin {
     },
     explain: (hash, options) => explain({ ...deps, policy: policy.current }, hash, options),
     recall: (block) => recall(deps, block),
-    async lift(block) {
-      const isLifted = await recalls.lift(block)
-      policy.refresh()
-      if (isLifted) log.warn({ event: 'recall.lifted', recalled: block.blocked })
-      return isLifted
-    },
+    lift: (block) => lift(deps, block),
     recalls: () => recalls.blocks(),
     upstreams: () => {
       const suspended = suspending.suspensions.list()

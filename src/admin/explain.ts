@@ -14,13 +14,8 @@ import type { StoredNar } from '../ports/catalog.ts'
 import type { Evidence } from '../ports/evidence.ts'
 import type { PathFinder } from '../substituter/find-path.ts'
 import { judgeStored, viewsOfStored } from '../substituter/stored-answers.ts'
-import type {
-  ExplainedClaim,
-  ExplainedNar,
-  ExplainedRule,
-  ExplainedUpstream,
-  Explanation,
-} from './explanation.ts'
+import { explainRule } from './explain-rule.ts'
+import type { ExplainedClaim, ExplainedNar, ExplainedUpstream, Explanation } from './explanation.ts'
 
 export type ExplainDeps = {
   readonly policy: () => Policy
@@ -181,10 +176,6 @@ function explainClaim({
     voucher: verdict.kind === 'trusted' ? verdict.voucher : null,
     signatures: verdict.evidence,
   }
-}
-
-function explainRule({ name, from, signedBy, agree, onDivergence }: Rule): ExplainedRule {
-  return { name, from, signedBy: signedBy?.map((key) => key.name) ?? null, agree, onDivergence }
 }
 
 function explainStored(policy: Policy, stored: StoredNar): ExplainedNar {

@@ -26,10 +26,8 @@ export function createLivePolicy(initial: Settings, deps: LivePolicyDeps): LiveP
   let settings = initial
   let policy = make(settings)
   const take = (next: Settings): void => {
-    const made = make(next)
+    policy = make(next)
     settings = next
-    if (made.epoch === policy.epoch) return
-    policy = made
     deps.changed(policy)
   }
   return {
@@ -37,7 +35,7 @@ export function createLivePolicy(initial: Settings, deps: LivePolicyDeps): LiveP
     settings: () => settings,
     reconfigure: take,
     refresh: () => {
-      take(settings)
+      if (make(settings).epoch !== policy.epoch) take(settings)
     },
   }
 }

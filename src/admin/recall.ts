@@ -10,6 +10,7 @@ import type { Evidence, ServedQuery, ServedRecord } from '../ports/evidence.ts'
 import type { Log } from '../ports/log.ts'
 import { judgeStored } from '../substituter/stored-answers.ts'
 import type { StoreKeeper } from '../substituter/store-keeper.ts'
+import { describeBlocked } from './describe-blocked.ts'
 import type { LivePolicy } from './live-policy.ts'
 
 export type RecallDeps = {
@@ -61,22 +62,6 @@ export async function servedUnder(
     const name = parseBaseName(path)?.name
     return name !== undefined && blockOfName([block], name) !== null
   })
-}
-
-/** What a recall is of, in a few words. */
-export function describeBlocked(blocked: Blocked): string {
-  switch (blocked.kind) {
-    case 'path':
-      return blocked.baseName
-    case 'hash':
-      return blocked.hash
-    case 'package':
-      return [`package ${blocked.package}`, ...(blocked.versions ?? [])].join(' ')
-    case 'key':
-      return `key ${blocked.key.name}`
-    case 'nar-hash':
-      return blocked.narHash
-  }
 }
 
 async function purge(

@@ -4,6 +4,7 @@ import type { Settings, UpstreamSettings } from '../settings/settings.ts'
 import { createHttpUpstream } from '../upstream/http-upstream.ts'
 import { upstreamOptions } from '../upstream/upstream-options.ts'
 import { type Command, UsageError } from './command.ts'
+import { count } from './words.ts'
 
 /** `weir check` */
 export const checkCommand: Command = {
@@ -12,10 +13,12 @@ export const checkCommand: Command = {
 Exit status 1 where the configuration is wrong, or an upstream that is not optional is of no use.`,
   operands: '',
   options: {},
+  flags: {},
   async run({ world, version, operands, load }) {
     if (operands.length > 0) throw new UsageError('takes no operands')
     const { settings, source, warnings } = await load()
     world.out(`configuration: ${source}: good\n`)
+    world.out(`  ${describePolicy(settings)}\n`)
     for (const warning of warnings) world.out(`  warning: ${warning}\n`)
     const findings = await Promise.all(
       settings.upstreams.map((upstream) => checkUpstream(upstream, settings, version)),
@@ -23,6 +26,11 @@ Exit status 1 where the configuration is wrong, or an upstream that is not optio
     for (const { text } of findings) world.out(`${text}\n`)
     return findings.every(({ isUsable }) => isUsable) ? 0 : 1
   },
+}
+
+function describePolicy({ rules, blocks, policy }: Settings): string {
+  const unmatched = policy.unmatched === 'allow' ? 'allowed' : 'refused'
+  return `policy: ${count(rules.length, 'rule')}, what none matches is ${unmatched}; ${count(blocks.length, 'recall')}`
 }
 
 type Finding = { readonly text: string; readonly isUsable: boolean }

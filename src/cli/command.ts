@@ -21,6 +21,8 @@ export type CommandInput = {
   /** What stands behind the command's name, options left out. */
   readonly operands: readonly string[]
   readonly options: Readonly<Record<string, string | undefined>>
+  /** The flags that were given. */
+  readonly flags: ReadonlySet<string>
   /** Loads the configuration; what is wrong with it is thrown. */
   readonly load: () => Promise<LoadedSettings>
 }
@@ -32,8 +34,10 @@ export type Command = {
   readonly help: string
   /** The operands, as the usage line shows them. */
   readonly operands: string
-  /** Options besides `--config` and `--help`, each with a value. */
+  /** Options besides `--config`, each with a value: what each is for. */
   readonly options: Readonly<Record<string, string>>
+  /** Options besides `--help` that are there or not. */
+  readonly flags: Readonly<Record<string, string>>
   /** Returns the exit status; a `UsageError` is shown with the usage line. */
   run(input: CommandInput): Promise<number>
 }

@@ -10,6 +10,7 @@ export const keyCommand: Command = {
 show prints the public key, as a client's trusted-public-keys wants it.`,
   operands: 'generate | show',
   options: { name: 'the name of a new key (default: weir.<host>-1)' },
+  flags: {},
   async run(input) {
     const [action, ...more] = input.operands
     if (more.length > 0) throw new UsageError('takes one operand')

@@ -17,12 +17,15 @@ A client that lists other substituters beside Weir is not bound by Weir's policy
   options: {
     url: 'the address under which clients reach Weir, where it is not the one it listens on',
   },
+  flags: {},
   async run({ world, operands, options, load }) {
     if (operands.length > 0) throw new UsageError('takes no operands')
     const { settings } = await load()
+    const { mode } = settings.signing
     const running = await askStatus(settings.state.dir)
     const key = running?.publicKey ?? (await storedKey(settings))
-    if (key === null) {
+    // The lines of `keep` have only the upstreams' keys in them.
+    if (key === null && mode !== 'keep') {
       world.err(
         `weir: there is no signing key yet at ${settings.signing.keyFile}: start weir once, or run weir key generate\n`,
       )
@@ -39,8 +42,8 @@ A client that lists other substituters beside Weir is not bound by Weir's policy
     }
     const lines = clientLines({
       address: reachable(address),
-      publicKey: key,
-      mode: settings.signing.mode,
+      publicKey: key ?? '',
+      mode,
       upstreams: settings.upstreams,
     })
     world.out(`${lines.join('\n')}\n`)

@@ -1,19 +1,19 @@
 import { parseArgs } from 'node:util'
-import { ListenError } from '../http/listen.ts'
 import { loadSettings } from '../settings/load-settings.ts'
-import { formatSettingsError, SettingsError } from '../settings/settings-error.ts'
-import { FolderLockedError } from '../state/folder-lock.ts'
-import { SigningKeyError } from '../state/signing-key.ts'
-import { StateFileError } from '../state/state-file-error.ts'
-import { CatalogVersionError } from '../store/sqlite/catalog-schema.ts'
-import { EvidenceFileError } from '../store/sqlite/evidence-file-error.ts'
 import { readVersion } from '../version.ts'
 import { checkCommand } from './check.ts'
-import { type CliWorld, type Command, UsageError } from './command.ts'
+import { type CliWorld, type Command, type CommandInput, UsageError } from './command.ts'
+import { describeFailure } from './describe-failure.ts'
+import { commandHelp, overview, usage } from './help.ts'
+import { explainCommand } from './explain.ts'
 import { keyCommand } from './key.ts'
 import { nixConfCommand } from './nix-conf.ts'
+import { policyCommand } from './policy.ts'
+import { recallCommand } from './recall.ts'
+import { reloadCommand } from './reload.ts'
 import { serveCommand } from './serve.ts'
 import { statusCommand } from './status.ts'
+import { upstreamCommand } from './upstream.ts'
 
 const commands: ReadonlyMap<string, Command> = new Map([
   ['serve', serveCommand],
@@ -21,6 +21,11 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ['nix-conf', nixConfCommand],
   ['key', keyCommand],
   ['status', statusCommand],
+  ['policy', policyCommand],
+  ['explain', explainCommand],
+  ['reload', reloadCommand],
+  ['upstream', upstreamCommand],
+  ['recall', recallCommand],
 ])
 
 /** Runs a command line; returns the exit status: 0 well, 1 a failure, 2 a command line that cannot be meant. */
@@ -35,7 +40,7 @@ export async function runCli(argv: readonly string[], world: CliWorld): Promise<
   }
   const command = commands.get(name)
   if (command === undefined) {
-    world.err(`weir: there is no command "${name}"\n\n${overview()}`)
+    world.err(`weir: there is no command "${name}"\n\n${overview(commands)}`)
     return 2
   }
   return runCommand(name, command, rest, world)
@@ -48,18 +53,11 @@ async function runCommand(
   world: CliWorld,
 ): Promise<number> {
   try {
-    const { values, positionals } = parseOptions(command, argv)
-    if (values['help'] === true) return showHelp(name, world)
-    const options = Object.fromEntries(
-      Object.entries(values).filter(
-        (entry): entry is [string, string] => typeof entry[1] === 'string',
-      ),
-    )
+    const { flags, options, operands } = parseCommandLine(command, argv)
+    if (flags.has('help')) return showHelp(name, world)
     return await command.run({
-      world,
+      ...{ world, flags, options, operands },
       version: readVersion(),
-      operands: positionals,
-      options,
       load: () => loadSettings({ ...world, configFile: options['config'] }),
     })
   } catch (error) {
@@ -67,22 +65,41 @@ async function runCommand(
       world.err(`weir ${name}: ${error.message}\n${usage(name, command)}`)
       return 2
     }
-    world.err(`weir: ${explain(error)}\n`)
+    world.err(`weir: ${describeFailure(error)}\n`)
     return 1
   }
 }
 
-function parseOptions(
+function parseCommandLine(
   command: Command,
   argv: readonly string[],
-): { values: Record<string, string | boolean | undefined>; positionals: string[] } {
-  const texts = ['config', ...Object.keys(command.options)]
+): Pick<CommandInput, 'flags' | 'options' | 'operands'> {
+  const { values, positionals } = parse(command, argv)
+  const given = Object.entries(values)
+  return {
+    operands: positionals,
+    flags: new Set(given.flatMap(([name, value]) => (value === true ? [name] : []))),
+    options: Object.fromEntries(
+      given.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+    ),
+  }
+}
+
+type Parsed = {
+  readonly values: Readonly<Record<string, string | boolean | undefined>>
+  readonly positionals: readonly string[]
+}
+
+function parse(command: Command, argv: readonly string[]): Parsed {
+  const ofType = <Type extends 'string' | 'boolean'>(names: readonly string[], type: Type) =>
+    Object.fromEntries(names.map((name) => [name, { type }]))
   try {
     return parseArgs({
       args: [...argv],
       allowPositionals: true,
       options: {
-        ...Object.fromEntries(texts.map((option) => [option, { type: 'string' as const }])),
+        ...ofType(['config', ...Object.keys(command.options)], 'string'),
+        ...ofType(Object.keys(command.flags), 'boolean'),
         help: { type: 'boolean', short: 'h' },
       },
     })
@@ -93,52 +110,8 @@ function parseOptions(
 
 function showHelp(name: string | undefined, world: CliWorld): number {
   const command = name === undefined ? undefined : commands.get(name)
-  if (name === undefined || command === undefined) {
-    world.out(overview())
-    return 0
-  }
-  const options = Object.entries({ ...command.options, config: configHelp })
-    .map(([option, help]) => `  --${option.padEnd(10)} ${help}\n`)
-    .join('')
-  world.out(`${usage(name, command)}\n${command.help}\n\nOptions:\n${options}`)
+  world.out(
+    name === undefined || command === undefined ? overview(commands) : commandHelp(name, command),
+  )
   return 0
-}
-
-const configHelp = 'the configuration, TOML or JSON (else $WEIR_CONFIG, else built-in defaults)'
-
-function usage(name: string, { operands, options }: Command): string {
-  const parts = ['weir', name, '[--config FILE]', ...Object.keys(options).map((o) => `[--${o} …]`)]
-  return `Usage: ${[...parts, operands].filter((part) => part !== '').join(' ')}\n`
-}
-
-function overview(): string {
-  const list = [...commands]
-    .map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}\n`)
-    .join('')
-  return `weir ${readVersion()}: a trust-enforcing caching substituter for Nix
-
-Usage: weir COMMAND [--config FILE] …
-
-Commands:
-${list}
-  weir COMMAND --help says more; weir --version prints the version.
-Without a configuration Weir serves https://cache.nixos.org on http://127.0.0.1:8484.
-`
-}
-
-/** What people can mend is said in a sentence; anything else is a fault of Weir's, and shown whole. */
-function explain(error: unknown): string {
-  if (error instanceof SettingsError) return formatSettingsError(error)
-  if (
-    error instanceof ListenError ||
-    error instanceof FolderLockedError ||
-    error instanceof SigningKeyError ||
-    error instanceof StateFileError ||
-    error instanceof CatalogVersionError ||
-    error instanceof EvidenceFileError
-  ) {
-    return error.message
-  }
-  if (error instanceof Error && 'code' in error && 'path' in error) return error.message
-  return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }

@@ -12,6 +12,7 @@ export const serveCommand: Command = {
 SIGTERM and SIGINT let running transfers finish first; a second one ends at once.`,
   operands: '',
   options: {},
+  flags: {},
   async run({ world, version, operands, load }) {
     if (operands.length > 0) throw new UsageError('takes no operands')
     const { settings, source, warnings } = await load()

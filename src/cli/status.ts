@@ -1,5 +1,8 @@
 import { askStatus } from '../control/control-client.ts'
+import type { Status } from '../control/control-server.ts'
 import { type Command, UsageError } from './command.ts'
+import { noWeirRuns } from './no-weir-runs.ts'
+import { count, mebibytes } from './words.ts'
 
 /** `weir status` */
 export const statusCommand: Command = {
@@ -7,14 +10,12 @@ export const statusCommand: Command = {
   help: 'Asks the Weir that runs on the configured state folder, over its control socket. Exit status 1 where none runs.',
   operands: '',
   options: {},
+  flags: {},
   async run({ world, operands, load }) {
     if (operands.length > 0) throw new UsageError('takes no operands')
     const { settings } = await load()
     const status = await askStatus(settings.state.dir)
-    if (status === null) {
-      world.err(`weir: no weir runs on ${settings.state.dir}\n`)
-      return 1
-    }
+    if (status === null) return noWeirRuns(world, settings.state.dir)
     const { cache } = status
     const lines = [
       ['version', status.version],
@@ -23,6 +24,8 @@ export const statusCommand: Command = {
       ['public key', status.publicKey],
       ['configuration', status.configuration],
       ['upstreams', status.upstreams.join(', ')],
+      ['policy', describePolicy(status.policy)],
+      ['suspended', status.policy.suspended.join(', ') || 'none'],
       [
         'cache',
         `${cache.dir}: ${cache.nars} NARs, ${mebibytes(cache.bytes)} of ${mebibytes(cache.limitBytes)}`,
@@ -33,6 +36,7 @@ export const statusCommand: Command = {
   },
 }
 
-function mebibytes(bytes: number): string {
-  return `${(bytes / 1024 / 1024).toFixed(1)} MiB`
+function describePolicy({ epoch, enforce, rules, blocks }: Status['policy']): string {
+  const how = enforce ? 'enforced' : 'report only'
+  return `${how}, ${count(rules, 'rule')}, ${count(blocks, 'recall')}, epoch ${epoch}`
 }

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { AnswerSlot } from '../policy/answer.ts'
 import type { NoClaim } from '../substituter/substituter.ts'
-import { replyText } from './reply.ts'
+import { headerText, replyText } from './reply.ts'
 
 /** Clients back off by themselves; this is for those that ask. */
 const retryAfterSeconds = '5'
@@ -19,11 +19,18 @@ export function replyNoClaim(response: ServerResponse, { kind, slots }: NoClaim)
     replyUnknown(response, said)
     return 'error'
   }
-  const isRefused = slots.some(({ answer }) => answer?.kind === 'refused')
-  const result = isRefused ? 'refused' : 'absent'
-  const text = isRefused ? `refused: ${said}` : 'no upstream has this path'
-  replyText(response, 404, text, { 'x-weir-verdict': result })
-  return result
+  const refusal = slots.flatMap(({ answer }) => (answer?.kind === 'refused' ? [answer] : []))[0]
+  if (refusal === undefined) {
+    replyText(response, 404, 'no upstream has this path', { 'x-weir-verdict': 'absent' })
+    return 'absent'
+  }
+  const { reason, rule } = refusal.verdict
+  replyText(response, 404, `refused: ${said}`, {
+    'x-weir-verdict': 'refused',
+    'x-weir-reason': reason,
+    ...(rule === null ? {} : { 'x-weir-rule': headerText(rule.name) }),
+  })
+  return 'refused'
 }
 
 /** Answers that Weir could not tell. */
@@ -40,8 +47,11 @@ function describe({ upstream, answer }: AnswerSlot): string[] {
     case 'absent':
     case 'trusted':
       return []
-    case 'refused':
-      return [`${upstream}: ${answer.verdict.reason}`]
+    case 'refused': {
+      const { reason, rule, block } = answer.verdict
+      const why = block === null ? reason : `${reason} (${block.reason})`
+      return [rule === null ? `${upstream}: ${why}` : `${upstream}: ${why}, rule "${rule.name}"`]
+    }
     case 'unknown':
       return [`${upstream}: ${answer.code}, ${answer.reason}`]
   }

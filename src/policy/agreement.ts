@@ -20,9 +20,9 @@ export function agreementOf(
   agree: number,
   awaited: number,
 ): Agreement {
-  const proven = answers.filter(({ verdict }) => verdict.isNameProven)
-  if (proven.length > 0) return { kind: 'reached', members: proven }
   const groups = groupEqual(answers)
+  const proven = groups.filter((group) => group.some(({ verdict }) => verdict.isNameProven))
+  if (proven.length > 0) return { kind: 'reached', members: proven.flat() }
   const [first, second] = groups.filter((group) => builders(group) >= agree)
   if (first === undefined) return { kind: awaited > 0 ? 'open' : 'too-few' }
   if (second !== undefined) return { kind: awaited > 0 ? 'open' : 'split' }

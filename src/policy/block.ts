@@ -27,6 +27,9 @@ export function blockOf(
   blocks: readonly Block[],
   { storePath, narHash }: Pick<Narinfo, 'storePath' | 'narHash'>,
 ): Block | null {
+  if (blocks.length === 0) return null
+  const packageName = packageOf(storePath.name)
+  const narHashText = formatHash(narHash)
   return (
     blocks.find(({ blocked }) => {
       switch (blocked.kind) {
@@ -35,9 +38,9 @@ export function blockOf(
         case 'hash':
           return blocked.hash === storePath.hash
         case 'package':
-          return isBlockedPackage(blocked, storePath.name)
+          return blocked.package === packageName && isBlockedVersion(blocked, storePath.name)
         case 'nar-hash':
-          return blocked.narHash === formatHash(narHash)
+          return blocked.narHash === narHashText
         case 'key':
           return false
       }
@@ -47,9 +50,14 @@ export function blockOf(
 
 /** The block that a name falls under by its package: of a build log, or an output, that comes without a claim. */
 export function blockOfName(blocks: readonly Block[], name: string): Block | null {
+  const packageName = packageOf(name)
   return (
-    blocks.find(({ blocked }) => blocked.kind === 'package' && isBlockedPackage(blocked, name)) ??
-    null
+    blocks.find(
+      ({ blocked }) =>
+        blocked.kind === 'package' &&
+        blocked.package === packageName &&
+        isBlockedVersion(blocked, name),
+    ) ?? null
   )
 }
 
@@ -60,10 +68,12 @@ export function isBlockedKey(blocks: readonly Block[], { bytes }: PublicKey): bo
   )
 }
 
-function isBlockedPackage(blocked: Extract<Blocked, { kind: 'package' }>, name: string): boolean {
-  if (packageOf(name) !== blocked.package) return false
+function isBlockedVersion(
+  { versions }: Extract<Blocked, { kind: 'package' }>,
+  name: string,
+): boolean {
   const version = versionOf(name)
-  return blocked.versions?.some((one) => isVersion(version, one)) ?? true
+  return versions?.some((one) => isVersion(version, one)) ?? true
 }
 
 /** A version is itself, and itself continued by an output's name, `.drv` or an archive's ending. */

@@ -8,7 +8,7 @@ import {
   trustedAnswers,
 } from './answer.ts'
 import { areEqual } from './equal-claims.ts'
-import type { Policy } from './policy.ts'
+import { type Policy, rankOf } from './policy.ts'
 
 /** The choice among the answers so far. */
 export type Choice =
@@ -28,27 +28,28 @@ export type Chosen = { readonly choice: Choice; readonly slots: readonly AnswerS
 export function choose(policy: Policy, slots: readonly AnswerSlot[]): Chosen {
   const answers = trustedAnswers(slots)
   const rule = answers[0]?.verdict.rule ?? null
-  const awaited = slots.filter(isAwaited)
-  if (answers.length === 0) return awaited.length > 0 ? waiting(slots) : without(slots)
-  const ordered = inOrder(rule?.from ?? policy.upstreams.map(({ name }) => name), slots)
+  const isAnyAwaited = slots.some(isAwaited)
+  if (answers.length === 0) return isAnyAwaited ? waiting(slots) : without(slots)
+  const order = rule?.from ?? policy.upstreams.map(({ name }) => name)
   if (rule?.onDivergence === 'refuse') {
-    if (awaited.length > 0) return waiting(slots)
+    if (isAnyAwaited) return waiting(slots)
     if (!areEqual(answers)) return without(refuseWhere(slots, 'divergence', () => true))
   }
-  if (rule !== null && rule.agree > 1) {
-    return withAgreement(slots, ordered, rule.agree)
-  }
-  const chosen = mostPreferred(policy, ordered)
-  return chosen === null ? waiting(slots) : { choice: { kind: 'trusted', answer: chosen }, slots }
+  return rule !== null && rule.agree > 1
+    ? withAgreement(policy, order, slots, rule.agree)
+    : mostPreferred(policy, order, slots)
 }
 
 function withAgreement(
+  policy: Policy,
+  order: readonly string[],
   slots: readonly AnswerSlot[],
-  ordered: readonly AnswerSlot[],
   agree: number,
 ): Chosen {
-  const awaited = ordered.filter(isAwaited).length
+  const awaited = inOrder(order, slots).filter(isAwaited).length
   const agreement = agreementOf(trustedAnswers(slots), agree, awaited)
+  // Who is outside of the agreement may still say another name, for which another rule decides.
+  if (agreement.kind !== 'reached' && slots.some(isAwaited)) return waiting(slots)
   switch (agreement.kind) {
     case 'open':
       return waiting(slots)
@@ -57,34 +58,43 @@ function withAgreement(
     case 'split':
       return without(refuseWhere(slots, 'divergence', () => true))
     case 'reached': {
-      const isMember = (answer: TrustedAnswer): boolean => agreement.members.includes(answer)
-      const [answer] = trustedAnswers(ordered).filter(isMember)
-      const alone = refuseWhere(slots, 'no-agreement', (other) => !isMember(other))
-      return answer === undefined
-        ? without(alone)
-        : { choice: { kind: 'trusted', answer }, slots: alone }
+      const { members } = agreement
+      const alone = refuseWhere(slots, 'no-agreement', (other) => !members.includes(other))
+      return mostPreferred(policy, order, alone)
     }
   }
 }
 
+/** The first trusted answer in the order, unless a better one may still come. */
+function mostPreferred(
+  policy: Policy,
+  order: readonly string[],
+  slots: readonly AnswerSlot[],
+): Chosen {
+  const [first] = trustedAnswers(inOrder(order, slots))
+  return first === undefined || isOpen(policy, order, slots, first)
+    ? waiting(slots)
+    : { choice: { kind: 'trusted', answer: first }, slots }
+}
+
 /**
- * The first trusted answer in order of preference; `null` while a more preferred one may still come. Upstreams of its own
- * `equivalent` group need not be waited for.
+ * Whether somebody is awaited who comes before the answer: in the rule's order, which prefers claims, or in the upstreams', by which a
+ * name gives way to another one. Upstreams of its own `equivalent` group need not be waited for.
  */
-function mostPreferred(policy: Policy, ordered: readonly AnswerSlot[]): TrustedAnswer | null {
+function isOpen(
+  policy: Policy,
+  order: readonly string[],
+  slots: readonly AnswerSlot[],
+  { claim }: TrustedAnswer,
+): boolean {
   const groupOf = (upstream: string): string | null =>
     policy.upstreams.find(({ name }) => name === upstream)?.equivalent ?? null
-  const [first] = trustedAnswers(ordered)
-  if (first === undefined) return null
-  const group = groupOf(first.claim.upstream)
-  const before = ordered.slice(
-    0,
-    ordered.findIndex(({ answer }) => answer === first),
-  )
-  const mustWait = before.some(
-    (slot) => isAwaited(slot) && (group === null || groupOf(slot.upstream) !== group),
-  )
-  return mustWait ? null : first
+  const before = order.slice(0, order.indexOf(claim.upstream))
+  const group = groupOf(claim.upstream)
+  return slots.filter(isAwaited).some(({ upstream }) => {
+    if (group !== null && groupOf(upstream) === group) return false
+    return before.includes(upstream) || rankOf(policy, upstream) < rankOf(policy, claim.upstream)
+  })
 }
 
 function inOrder(order: readonly string[], slots: readonly AnswerSlot[]): readonly AnswerSlot[] {

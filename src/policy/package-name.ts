@@ -11,7 +11,9 @@ export function packageOf(name: string): string {
 
 /** What stands behind the package, a trailing `.drv` included; empty where there is nothing. */
 export function versionOf(name: string): string {
-  return name.slice(splitAt(withoutDrv(name)) + 1)
+  const bare = withoutDrv(name)
+  const at = splitAt(bare)
+  return at === bare.length ? '' : name.slice(at + 1)
 }
 
 function withoutDrv(name: string): string {

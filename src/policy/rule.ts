@@ -21,11 +21,12 @@ export type Rule = {
 }
 
 /** Whether a rule is for paths of this name. */
-export function ruleMatches(rule: Rule, name: string): boolean {
-  return rule.packages.has(packageOf(name)) || rule.paths.some((glob) => matchesGlob(glob, name))
+export function ruleMatches(rule: Rule, name: string, packageName = packageOf(name)): boolean {
+  return rule.packages.has(packageName) || rule.paths.some((glob) => matchesGlob(glob, name))
 }
 
 /** The rule that decides for a name: the first that matches; `null` where none does. */
 export function ruleFor(rules: readonly Rule[], name: string): Rule | null {
-  return rules.find((rule) => ruleMatches(rule, name)) ?? null
+  const packageName = packageOf(name)
+  return rules.find((rule) => ruleMatches(rule, name, packageName)) ?? null
 }

@@ -55,6 +55,9 @@ export type TrustEventRecord = TrustEvent & {
   readonly count: number
 }
 
+/** So many different events of a kind are kept, the latest: what a hostile upstream can cause must not fill a disk. */
+export const maxEventsOfKind = 20_000
+
 /** Which records of what was handed out are meant; all that are given must hold. */
 export type ServedQuery = {
   readonly hash?: StorePathHash

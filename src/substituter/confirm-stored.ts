@@ -6,6 +6,7 @@ import { readClaim } from '../policy/claim.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { StoredNar } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
+import type { Log } from '../ports/log.ts'
 import type { PathFinder } from './find-path.ts'
 import type { Inquiry } from './inquiry.ts'
 import type { NarinfoSource } from './known-narinfos.ts'
@@ -18,6 +19,7 @@ type Deps = {
   readonly finder: Pick<PathFinder, 'records'>
   readonly keeper: StoreKeeper
   readonly clock: Clock
+  readonly log: Log
 }
 
 /**
@@ -30,14 +32,20 @@ export async function confirmStored(
   answer: TrustedAnswer,
 ): Promise<NarinfoSource> {
   const key = narKeyOf(answer.verdict.narinfo)
+  const policy = deps.policy()
   const records = await deps.finder.records(key.storePathHash)
   const found = records.find((stored) => isSameNar(stored.key, key)) ?? null
-  const stored = found !== null && wasHeldAgainst(deps.policy(), found, answer) ? found : null
+  const stored = found !== null && wasHeldAgainst(policy, found, answer) ? found : null
   const { isCertain } = inquiry.views.serving
-  if (stored !== null) {
+  if (stored !== null && deps.policy() === policy) {
     const said = { trusted: inquiry.trusted(), isCertain }
     const record = storedRecord(key, answer, said, stored, deps.clock.nowMs())
-    await deps.keeper.adopt({ ...record, storedAtMs: stored.storedAtMs })
+    await deps.keeper
+      .adopt({ ...record, storedAtMs: stored.storedAtMs })
+      .catch((error: unknown) => {
+        // A catalog that fails costs another question to the upstreams some day.
+        deps.log.error({ event: 'catalog.failed', err: error })
+      })
   }
   return {
     answer,

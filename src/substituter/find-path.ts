@@ -49,26 +49,36 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     sizeCalculation: (inquiry) => inquiryBytes(inquiry),
   })
 
+  const follow = async (
+    inquiry: Inquiry,
+    hash: StorePathHash,
+    isCurrent: () => boolean,
+  ): Promise<void> => {
+    const choice = await inquiry.chosen
+    if (inquiries.get(hash) === inquiry) inquiries.delete(hash)
+    if (choice.kind === 'trusted' && isCurrent()) {
+      names.note(deps.policy(), choice.answer)
+      const ttl = inquiry.views.serving.isCertain ? rememberedMs : uncertainMs
+      remembered.set(hash, inquiry, { ttl })
+    }
+    await inquiry.settled
+    if (!isCurrent()) return
+    findings(deps, hash, inquiry)
+    // A late answer may still have proved the choice wrong.
+    const { choice: now } = inquiry.views.serving
+    if (choice.kind !== 'trusted') return
+    if (now.kind === 'trusted' && now.answer.claim === choice.answer.claim) return
+    if (remembered.get(hash) === inquiry) remembered.delete(hash)
+    deps.reconsidered(hash)
+  }
+
   const ask = (hash: StorePathHash): Inquiry => {
     const inquiry = askUpstreams(deps, hash, () => names.expected(hash))
     inquiries.set(hash, inquiry)
     const isCurrent = (): boolean => inquiry.askedUnder === deps.policy()
-    void inquiry.chosen.then((choice) => {
+    void follow(inquiry, hash, isCurrent).catch((error: unknown) => {
       if (inquiries.get(hash) === inquiry) inquiries.delete(hash)
-      if (choice.kind !== 'trusted' || !isCurrent()) return
-      names.note(deps.policy(), choice.answer)
-      const ttl = inquiry.views.serving.isCertain ? rememberedMs : uncertainMs
-      remembered.set(hash, inquiry, { ttl })
-      void inquiry.settled.then(() => {
-        // A late answer may still have proved the choice wrong.
-        const { choice: now } = inquiry.views.serving
-        if (now.kind === 'trusted' && now.answer.claim === choice.answer.claim) return
-        if (remembered.get(hash) === inquiry) remembered.delete(hash)
-        deps.reconsidered(hash)
-      })
-    })
-    void inquiry.settled.then(() => {
-      if (isCurrent()) findings(deps, hash, inquiry)
+      deps.log.error({ event: 'internal.error', err: error })
     })
     return inquiry
   }

@@ -45,6 +45,7 @@ export class Inquiry {
 
   constructor(options: InquiryOptions) {
     this.#options = options
+    for (const { promise } of [this.#chosen, this.#settled]) promise.catch(() => undefined)
     this.askedUnder = options.policy()
     this.#policy = this.askedUnder
     this.#slots = unaskedSlots(this.#policy)
@@ -56,7 +57,7 @@ export class Inquiry {
     return this.#chosen.promise
   }
 
-  /** Resolves when every upstream that was asked has answered or was given up. */
+  /** Resolves when every upstream that was asked has answered or was given up. Both reject where Weir itself failed. */
   get settled(): Promise<undefined> {
     return this.#settled.promise
   }
@@ -117,17 +118,28 @@ export class Inquiry {
     this.#slots = this.#slots.map((slot) =>
       slot.upstream === upstream ? { ...slot, isAsked: true } : slot,
     )
-    void this.#options.ask(upstream).then((reply) => {
-      this.#running -= 1
-      this.#judgeAnew()
-      this.#slots = this.#slots.map((slot) => {
-        if (slot.upstream !== upstream) return slot
-        const judged = replied(this.#policy, slot, reply)
-        this.#options.judged(judged)
-        return judged
+    void this.#options
+      .ask(upstream)
+      .then((reply) => {
+        this.#running -= 1
+        this.#take(upstream, reply)
       })
-      this.#views = this.#decide()
+      .catch((error: unknown) => {
+        // A fault of Weir's own: whoever waits is told, and nobody waits for ever.
+        this.#chosen.reject(error)
+        this.#settled.reject(error)
+      })
+  }
+
+  #take(upstream: string, reply: Reply): void {
+    this.#judgeAnew()
+    this.#slots = this.#slots.map((slot) => {
+      if (slot.upstream !== upstream) return slot
+      const judged = replied(this.#policy, slot, reply)
+      this.#options.judged(judged)
+      return judged
     })
+    this.#views = this.#decide()
   }
 
   #conclude({ enforced, serving }: Views): void {

@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
-import type { Catalog, StoredNar } from '../../src/ports/catalog.ts'
+import { type NarKey, narFileName } from '../../src/nix/nar-key.ts'
+import type { Catalog, StoredClaim, StoredNar } from '../../src/ports/catalog.ts'
 import { narKey } from './nar-store-contract.ts'
 
 /** A record of the NAR that two characters stand for, with every field different from the others. */
@@ -8,6 +9,8 @@ export function record(path: string, nar: string, changes: Partial<StoredNar> = 
     key: narKey(path, nar),
     upstream: 'ours',
     claim: new Uint8Array([0, 255, 10, 13, 195, 40]),
+    witnesses: [],
+    isCertain: true,
     fileBytes: 1000,
     fileHash: `sha256:${'2'.repeat(52)}`,
     etag: `"${'3'.repeat(52)}"`,
@@ -18,10 +21,11 @@ export function record(path: string, nar: string, changes: Partial<StoredNar> = 
 }
 
 type Act = (t: Test, catalog: Catalog) => Promise<void>
+type Behaves = (title: string, act: Act) => void
 
 /** What every Catalog does; `open` gives an empty one. */
 export function catalogContract(t: Test, open: () => Promise<Catalog>): void {
-  const behaves = (title: string, act: Act): void => {
+  const behaves: Behaves = (title, act) => {
     t.test(title, async (t) => {
       const catalog = await open()
       try {
@@ -32,6 +36,8 @@ export function catalogContract(t: Test, open: () => Promise<Catalog>): void {
     })
   }
   findingContract(behaves)
+  claimsContract(behaves)
+  pagingContract(behaves)
   touchingContract(behaves)
   countingContract(behaves)
 
@@ -43,7 +49,7 @@ export function catalogContract(t: Test, open: () => Promise<Catalog>): void {
   })
 }
 
-function findingContract(behaves: (title: string, act: Act) => void): void {
+function findingContract(behaves: Behaves): void {
   behaves('a store path without a NAR has an empty list', async (t, catalog) => {
     await catalog.put(record('1', '0'))
     t.strictSame(await catalog.find(record('0', '0').key.storePathHash), [])
@@ -109,7 +115,100 @@ function findingContract(behaves: (title: string, act: Act) => void): void {
   })
 }
 
-function touchingContract(behaves: (title: string, act: Act) => void): void {
+function claimsContract(behaves: Behaves): void {
+  const said = (upstream: string, ...claim: readonly number[]): StoredClaim => ({
+    upstream,
+    claim: new Uint8Array(claim),
+  })
+
+  behaves('witnesses are found as they were put, in their order', async (t, catalog) => {
+    const stored = record('0', '0', {
+      witnesses: [said('theirs', 0, 255), said('b'), said('a', 1)],
+    })
+    const samePath = record('0', '1', { witnesses: [said('theirs', 2)], storedAtMs: 1 })
+    const other = record('1', '0', { usedAtMs: 1 })
+    for (const each of [stored, samePath, other]) await catalog.put(each)
+    t.strictSame(await catalog.find(stored.key.storePathHash), [stored, samePath])
+    t.strictSame(await catalog.leastRecentlyUsed(9), [other, stored, samePath])
+    t.strictSame(await catalog.page(null, 9), [stored, samePath, other])
+  })
+
+  behaves('a record that is put again has its new witnesses alone', async (t, catalog) => {
+    const samePath = record('0', '1', { witnesses: [said('theirs', 2)], storedAtMs: 1 })
+    await catalog.put(record('0', '0', { witnesses: [said('theirs', 1), said('b', 1)] }))
+    await catalog.put(samePath)
+    const again = record('0', '0', { witnesses: [said('b', 2)] })
+    await catalog.put(again)
+    t.strictSame(await catalog.find(again.key.storePathHash), [again, samePath])
+  })
+
+  behaves('a removed record leaves no witnesses to the next one of its key', async (t, catalog) => {
+    await catalog.put(record('0', '0', { witnesses: [said('theirs', 1)] }))
+    await catalog.remove(record('0', '0').key)
+    await catalog.put(record('0', '0'))
+    t.strictSame(await catalog.find(record('0', '0').key.storePathHash), [record('0', '0')])
+  })
+
+  behaves('whether a record is certain is found as it was put last', async (t, catalog) => {
+    const { storePathHash } = record('0', '0').key
+    for (const isCertain of [false, true, false]) {
+      const stored = record('0', '0', { isCertain })
+      await catalog.put(stored)
+      t.strictSame(await catalog.find(storePathHash), [stored])
+    }
+  })
+
+  behaves('a use changes neither witnesses nor certainty', async (t, catalog) => {
+    const stored = record('0', '0', { witnesses: [said('theirs', 1)], isCertain: false })
+    await catalog.put(stored)
+    const usedAtMs = stored.usedAtMs + 1
+    await catalog.touch([stored.key], usedAtMs)
+    t.strictSame(await catalog.find(stored.key.storePathHash), [{ ...stored, usedAtMs }])
+  })
+}
+
+function pagingContract(behaves: Behaves): void {
+  const all = ['0', '1', '2'].flatMap((path) => ['0', '1'].map((nar) => record(path, nar)))
+  const paged = async (catalog: Catalog, limit: number): Promise<readonly StoredNar[]> => {
+    const found: StoredNar[] = []
+    for (;;) {
+      const page = await catalog.page(found.at(-1)?.key ?? null, limit)
+      if (page.length === 0) return found
+      found.push(...page)
+    }
+  }
+  const inOrder = (found: readonly StoredNar[]): readonly StoredNar[] =>
+    found.toSorted((one, other) => (narFileName(one.key) < narFileName(other.key) ? -1 : 1))
+
+  behaves(
+    'page by page every record is listed once, however many a page has',
+    async (t, catalog) => {
+      t.strictSame(await catalog.page(null, 10), [], 'none in an empty one')
+      for (const stored of all) await catalog.put(stored)
+      for (const limit of [1, 2, 3, 5, 6, 7]) {
+        t.strictSame(inOrder(await paged(catalog, limit)), all, `${limit} a page`)
+        t.ok((await catalog.page(null, limit)).length <= limit)
+      }
+    },
+  )
+
+  behaves('removing what a page listed skips nothing of the next ones', async (t, catalog) => {
+    for (const stored of all) await catalog.put(stored)
+    const listed: StoredNar[] = []
+    for (let after: NarKey | null = null; ;) {
+      const page: readonly StoredNar[] = await catalog.page(after, 2)
+      const last = page.at(-1)
+      if (last === undefined) break
+      for (const { key } of page) await catalog.remove(key)
+      listed.push(...page)
+      after = last.key
+    }
+    t.strictSame(inOrder(listed), all)
+    t.strictSame(await catalog.totals(), { count: 0, bytes: 0 })
+  })
+}
+
+function touchingContract(behaves: Behaves): void {
   behaves('a use is noted in the records of its keys, and nowhere else', async (t, catalog) => {
     const [one, samePath, other] = [record('0', '0'), record('0', '1'), record('1', '0')]
     for (const each of [one, samePath, other]) await catalog.put(each)
@@ -160,7 +259,7 @@ function touchingContract(behaves: (title: string, act: Act) => void): void {
   })
 }
 
-function countingContract(behaves: (title: string, act: Act) => void): void {
+function countingContract(behaves: Behaves): void {
   behaves('an empty catalog has no NARs and no bytes', async (t, catalog) => {
     t.strictSame(await catalog.totals(), { count: 0, bytes: 0 })
     t.strictSame(await catalog.leastRecentlyUsed(10), [])

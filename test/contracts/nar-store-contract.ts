@@ -3,6 +3,7 @@ import { access, readFile, writeFile } from 'node:fs/promises'
 import { Worker } from 'node:worker_threads'
 import type { Test } from 'tap'
 import { type NarKey, narFileName } from '../../src/nix/nar-key.ts'
+import { maxNarinfoBytes } from '../../src/nix/narinfo.ts'
 import type { NarFile, NarStore } from '../../src/ports/nar-store.ts'
 import { must, pathHash } from '../nix/fixtures.ts'
 
@@ -55,6 +56,7 @@ export function narStoreContract(t: Test, open: () => Promise<NarStore>): void {
   readingContract(t, open)
   stagingContract(t, open)
   storingContract(t, open)
+  describingContract(t, open)
 }
 
 function readingContract(t: Test, open: () => Promise<NarStore>): void {
@@ -273,5 +275,55 @@ function storingContract(t: Test, open: () => Promise<NarStore>): void {
     await store.remove(one)
     await storeNar(store, one, 'again')
     t.equal(await storedText(store, one), 'again')
+  })
+}
+
+function describingContract(t: Test, open: () => Promise<NarStore>): void {
+  const described = async (store: NarStore, key: NarKey): Promise<string | null> => {
+    const text = await store.describe(key.storePathHash)
+    return text && Buffer.from(text).toString()
+  }
+
+  t.test('a store path is described by the narinfo of its last commit', async (t) => {
+    const store = await open()
+    t.equal(await store.describe(one.storePathHash), null)
+    await storeNar(store, one, 'abc')
+    t.equal(await described(store, one), narinfoOf(one))
+    t.equal(await store.describe(other.storePathHash), null, 'another store path')
+    await storeNar(store, samePath, 'def')
+    t.equal(await described(store, one), narinfoOf(samePath))
+  })
+
+  t.test('a narinfo is described from its commit on, byte for byte', async (t) => {
+    const store = await open()
+    const text = `${narinfoOf(one)}Deriver: Ünï.drv\n`
+    await using staged = await store.stage()
+    await writeFile(staged.path, 'abc')
+    t.equal(await store.describe(one.storePathHash), null)
+    await staged.commit(one, text)
+    t.equal(await described(store, one), text)
+  })
+
+  t.test('a NAR that is removed takes its own narinfo with it alone', async (t) => {
+    const store = await open()
+    await storeNar(store, one, 'abc')
+    await storeNar(store, samePath, 'def')
+    await store.remove(one)
+    t.equal(await described(store, one), narinfoOf(samePath))
+    await store.remove(samePath)
+    t.equal(await store.describe(one.storePathHash), null)
+  })
+
+  t.test('a narinfo beyond the bounds of the format describes nothing', async (t) => {
+    const store = await open()
+    const within = narinfoOf(one).padEnd(maxNarinfoBytes, 'x')
+    for (const [text, expected] of [
+      [within, within],
+      [`${within}x`, null],
+    ] as const) {
+      await using staged = await store.stage()
+      await staged.commit(one, text)
+      t.equal(await described(store, one), expected)
+    }
   })
 }

@@ -44,6 +44,7 @@ export function countingStore(store: NarStore): CountingStore {
       const file = await store.open(key)
       return file && counted(file)
     },
+    describe: (hash) => store.describe(hash),
     remove: (key) => store.remove(key),
   }
 }

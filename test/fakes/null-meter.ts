@@ -5,6 +5,10 @@ export function createNullMeter(taken: Partial<Meter> = {}): Meter {
   return {
     upstreamAnswered: () => undefined,
     claimJudged: () => undefined,
+    badSignature: () => undefined,
+    diverged: () => undefined,
+    nameLied: () => undefined,
+    wouldRefuse: () => undefined,
     narFetched: () => undefined,
     narSourceFailed: () => undefined,
     storeFailed: () => undefined,

@@ -44,6 +44,7 @@ import {
   textOf,
 } from '../contracts/nar-store-contract.ts'
 import { must, storeDir } from '../nix/fixtures.ts'
+import { catalogVersion1 } from './catalog-version-1.ts'
 
 const root = t.testdir()
 const newDir = (): Promise<string> => mkdtemp(join(root, 'd-'))
@@ -176,6 +177,34 @@ t.test('the catalog in a file', async (t) => {
     await second.close()
     t.strictSame(log.errors, [])
   })
+
+  t.test(
+    'of version 1 is brought to this version: its records are kept, and not certain',
+    async (t) => {
+      const file = await newFile()
+      await writeFile(file, catalogVersion1)
+      const log = errorLog()
+      const expected = [
+        record('0', '0', { isCertain: false }),
+        record('1', '0', {
+          ...{ upstream: 'theirs', claim: new Uint8Array([1]), fileBytes: 20 },
+          isCertain: false,
+        }),
+      ]
+      for (const time of ['at once', 'opened again']) {
+        const catalog = await openCatalog(file, { clock, log })
+        t.strictSame(await catalog.page(null, 10), expected, time)
+        t.strictSame(await catalog.totals(), { count: 2, bytes: 1020 })
+        await catalog.close()
+      }
+      const catalog = await openCatalog(file, { clock, log })
+      const again = record('0', '0', { witnesses: [{ upstream: 'b', claim: new Uint8Array([2]) }] })
+      await catalog.put(again)
+      t.strictSame(await catalog.find(again.key.storePathHash), [again])
+      await catalog.close()
+      t.strictSame(log.errors, [])
+    },
+  )
 
   t.test('is not opened, nor put aside, where a newer Weir wrote it', async (t) => {
     const file = await newFile()

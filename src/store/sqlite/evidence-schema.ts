@@ -63,7 +63,8 @@ const migrations: readonly string[] = [
    ) STRICT;
    CREATE UNIQUE INDEX event_once ON event (kind, ifnull(hash, ''), ifnull(upstream, ''), detail);
    CREATE INDEX event_by_hash ON event (hash, last_at);
-   CREATE INDEX event_by_time ON event (last_at);`,
+   CREATE INDEX event_by_time ON event (last_at);
+   CREATE INDEX event_by_kind ON event (kind, last_at);`,
 ]
 
 /** Brings the evidence's tables to this version. */

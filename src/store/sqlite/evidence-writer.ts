@@ -1,4 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { maxEventsOfKind } from '../../ports/evidence.ts'
 import type { EvidenceBatch } from './evidence-batch.ts'
 import { prepareEvidenceIds } from './evidence-ids.ts'
 import { inTransaction } from './in-transaction.ts'
@@ -21,6 +22,11 @@ const putEvent = `
   VALUES (:kind, :hash, :upstream, :detail, :firstMs, :lastMs, :count)
   ON CONFLICT (kind, ifnull(hash, ''), ifnull(upstream, ''), detail) DO UPDATE SET ${mergeTimes}`
 
+/* What a hostile upstream can cause must not fill the disk: of each kind the latest are kept. */
+const pruneEvents = `
+  DELETE FROM event WHERE kind = ?1 AND last_at < (
+    SELECT last_at FROM event WHERE kind = ?1 ORDER BY last_at DESC LIMIT 1 OFFSET ?2)`
+
 /** Prepares the writing of evidence. */
 export function prepareWriting(database: DatabaseSync): WriteEvidence {
   const ids = prepareEvidenceIds(database)
@@ -28,6 +34,7 @@ export function prepareWriting(database: DatabaseSync): WriteEvidence {
     served: database.prepare(putServed),
     key: database.prepare('INSERT OR IGNORE INTO served_key (key, served) VALUES (?, ?)'),
     event: database.prepare(putEvent),
+    prune: database.prepare(pruneEvents),
   }
   return ({ nars, events }) => {
     inTransaction(database, () => {
@@ -38,6 +45,8 @@ export function prepareWriting(database: DatabaseSync): WriteEvidence {
         for (const key of nar.vouched) statements.key.run(ids.key(key), Number(row?.['id']))
       }
       for (const event of events.values()) statements.event.run(event)
+      const kinds = new Set([...events.values()].map(({ kind }) => kind))
+      for (const kind of kinds) statements.prune.run(kind, maxEventsOfKind - 1)
     })
   }
 }

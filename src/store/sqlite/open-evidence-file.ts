@@ -16,6 +16,7 @@ export function openEvidenceFile<T>(file: string, use: (database: DatabaseSync) 
     // FULL: a commit is on the disk when it returns, also in WAL mode. Writes block the process, so none waits for long.
     database.exec('PRAGMA busy_timeout = 250; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
     testSoundness(database, file)
+    testKind(database)
     migrateEvidence(database, file)
     return use(database)
   } catch (error) {
@@ -40,6 +41,12 @@ function makeFile(file: string): boolean {
 function testSoundness(database: DatabaseSync, file: string): void {
   const found = database.prepare('PRAGMA quick_check(1)').get()?.['quick_check']
   if (found !== 'ok') throw damaged(file, String(found))
+}
+
+/** Another database of Weir's has a version of its own, which says nothing of what a newer Weir wrote here. */
+function testKind(database: DatabaseSync): void {
+  const version = database.prepare('PRAGMA user_version').get()?.['user_version']
+  if (version !== 0) database.prepare('SELECT 1 FROM served')
 }
 
 function explained(file: string, error: unknown): unknown {

@@ -1,0 +1,148 @@
+/**
+ * What a command does by itself where no Weir can do it for it: a composition root like core.ts, of only those parts that the work
+ * needs.
+ */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { explain } from './admin/explain.ts'
+import type { Explanation } from './admin/explanation.ts'
+import { lift } from './admin/lift.ts'
+import { createLivePolicy } from './admin/live-policy.ts'
+import { recall, type RecallReport } from './admin/recall.ts'
+import type { StorePathHash } from './nix/store-path.ts'
+import type { Block } from './policy/block.ts'
+import type { Policy } from './policy/policy.ts'
+import type { Catalog } from './ports/catalog.ts'
+import type { Clock } from './ports/clock.ts'
+import type { Evidence, TrustEventRecord } from './ports/evidence.ts'
+import type { Log } from './ports/log.ts'
+import type { Meter } from './ports/meter.ts'
+import type { Settings } from './settings/settings.ts'
+import { lockFolder } from './state/folder-lock.ts'
+import { openRecalls } from './state/recalls.ts'
+import { openSuspensions } from './state/suspensions.ts'
+import { openDiskNarStore } from './store/disk/disk-nar-store.ts'
+import { createImportUpstream } from './store/import-upstream.ts'
+import { openCatalog } from './store/sqlite/open-catalog.ts'
+import { openSqliteEvidence } from './store/sqlite/sqlite-evidence.ts'
+import { createPathFinder } from './substituter/find-path.ts'
+import { createStoreKeeper } from './substituter/store-keeper.ts'
+import { createHttpUpstream } from './upstream/http-upstream.ts'
+import { upstreamOptions } from './upstream/upstream-options.ts'
+
+const clock: Clock = { nowMs: () => Date.now() }
+
+/** Nobody reads what a command would measure. */
+const unmeasured: Meter = {
+  upstreamAnswered: () => undefined,
+  claimJudged: () => undefined,
+  badSignature: () => undefined,
+  diverged: () => undefined,
+  nameLied: () => undefined,
+  wouldRefuse: () => undefined,
+  narFetched: () => undefined,
+  narSourceFailed: () => undefined,
+  storeFailed: () => undefined,
+  narEvicted: () => undefined,
+}
+
+/** What an operator may do to the folders of a Weir that does not run; the next start finds it done. */
+export type OfflineRecalls = {
+  recall(block: Block): Promise<RecallReport>
+  /** False where there was no such recall. */
+  lift(block: Block): Promise<boolean>
+}
+
+/** Takes the folders for itself, and throws a `FolderLockedError` where a Weir has them. */
+export async function openOffline(
+  settings: Settings,
+  log: Log,
+): Promise<OfflineRecalls & AsyncDisposable> {
+  await using resources = new AsyncDisposableStack()
+  const { state, cache, server } = settings
+  await mkdir(state.dir, { recursive: true, mode: 0o700 })
+  await mkdir(cache.dir, { recursive: true })
+  resources.use(lockFolder(state.dir))
+  resources.use(lockFolder(cache.dir))
+  const store = await openDiskNarStore(cache.dir, server.storeDir)
+  const recalls = await openRecalls(join(state.dir, 'recalls.toml'), server.storeDir)
+  const suspensions = await openSuspensions(join(state.dir, 'suspended.json'))
+  const evidence = openSqliteEvidence(join(state.dir, 'evidence.sqlite'), { clock, log })
+  resources.defer(() => evidence.close())
+  const catalog = await openCatalog(join(state.dir, 'catalog.sqlite'), { clock, log })
+  resources.defer(() => catalog.close())
+  const keeper = await createStoreKeeper({
+    ...{ store, catalog, clock, log, meter: unmeasured },
+    maxBytes: () => cache.maxBytes,
+    changed: () => undefined,
+  })
+  const policy = createLivePolicy(settings, { recalls, suspensions, changed: () => undefined })
+  const deps = { policy, recalls, catalog, keeper, evidence, log }
+  const opened = resources.move()
+  return {
+    recall: (block) => recall(deps, block),
+    lift: (block) => lift(deps, block),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  }
+}
+
+export type OfflineQuestion = {
+  readonly settings: Settings
+  readonly policy: Policy
+  readonly hash: StorePathHash
+  readonly version: string
+  readonly log: Log
+}
+
+/** Explains a path by asking the upstreams, with nothing stored or remembered, and without touching any folder. */
+export async function explainOffline(question: OfflineQuestion): Promise<Explanation> {
+  await using resources = new AsyncDisposableStack()
+  const { settings, policy, hash, version, log } = question
+  const remote = settings.upstreams.map((upstream) =>
+    createHttpUpstream(upstreamOptions(upstream, settings, version)),
+  )
+  for (const upstream of remote) resources.defer(() => upstream.close())
+  const upstreams = [...remote, createImportUpstream({ describe: () => Promise.resolve(null) })]
+  const evidence = rememberedEvidence()
+  const finder = createPathFinder({
+    ...{ clock, log, evidence, meter: unmeasured, catalog: emptyCatalog },
+    policy: () => policy,
+    upstreams: () => upstreams,
+    narinfoTimeoutMs: () => settings.timeouts.narinfoMs,
+    stopping: new AbortController().signal,
+    lied: (_, { upstream, claimed, truth, by }) => {
+      const detail = `it signed the name ${claimed}, and ${by} says ${truth}`
+      evidence.happened({ kind: 'lying-name', hash, upstream, detail })
+    },
+    reconsidered: () => undefined,
+  })
+  return await explain({ policy: () => policy, finder, evidence }, hash, { live: true })
+}
+
+const emptyCatalog: Catalog = {
+  find: () => Promise.resolve([]),
+  put: () => Promise.resolve(),
+  touch: () => Promise.resolve(),
+  remove: () => Promise.resolve(false),
+  totals: () => Promise.resolve({ count: 0, bytes: 0 }),
+  leastRecentlyUsed: () => Promise.resolve([]),
+  page: () => Promise.resolve([]),
+  close: () => Promise.resolve(),
+}
+
+/** What happens while the question is asked; nobody is served. */
+function rememberedEvidence(): Evidence {
+  const events: TrustEventRecord[] = []
+  return {
+    served: () => undefined,
+    happened: (event) => {
+      const nowMs = clock.nowMs()
+      events.push({ ...event, firstMs: nowMs, lastMs: nowMs, count: 1 })
+    },
+    findServed: () => Promise.resolve([]),
+    findEvents: (hash) =>
+      Promise.resolve(events.filter((event) => hash === null || event.hash === hash)),
+    flush: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  }
+}

@@ -1,0 +1,51 @@
+import type { AnswerSlot } from '../policy/answer.ts'
+import type { RefusalReason } from '../policy/verdict.ts'
+import type { NarBody } from './nar-body.ts'
+import type { TransferFailure } from './transfer.ts'
+
+/** Why a path has no trusted claim: nobody has it or all were refused, or somebody could not tell. */
+export type NoClaim = {
+  readonly kind: 'absent' | 'unknown'
+  /** What each upstream said. */
+  readonly slots: readonly AnswerSlot[]
+}
+
+export type NarinfoAnswer =
+  | {
+      readonly kind: 'found'
+      readonly body: Buffer
+      readonly upstream: string
+      readonly rule: string | null
+      /** Report only: why the policy would have refused it. */
+      readonly wouldRefuse: RefusalReason | null
+      readonly isStored: boolean
+    }
+  | NoClaim
+
+export type NarAnswer =
+  | {
+      readonly kind: 'found'
+      readonly body: NarBody
+      readonly upstream: string | null
+      readonly isStored: boolean
+    }
+  | NoClaim
+  /** Trusted claims there are, but none of their files was the NAR. */
+  | { readonly kind: 'failed'; readonly failure: TransferFailure }
+  /** The resume of a body that was wrong. */
+  | { readonly kind: 'broken' }
+
+/** A NAR that would be answered; its ETag and size in bytes where they are known. */
+export type NarPeek = {
+  readonly kind: 'found'
+  readonly etag: string | null
+  readonly size: number | null
+}
+
+/** A request for a NAR. */
+export type NarRequest = {
+  /** A part of the NAR is asked for, to go on from an earlier body. */
+  readonly isResume: boolean
+  /** The client's address. */
+  readonly client: string
+}

@@ -1,0 +1,136 @@
+import { isSameNar, type NarKey } from '../nix/nar-key.ts'
+import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Evidence } from '../ports/evidence.ts'
+import type { NarStore } from '../ports/nar-store.ts'
+import { adoptNar, type VerifyStored } from './adopt-nar.ts'
+import type { NarAnswer, NarPeek, NarRequest, NoClaim } from './answers.ts'
+import type { PathFinder } from './find-path.ts'
+import type { Inquiry } from './inquiry.ts'
+import { storedBody, transferBody } from './nar-body.ts'
+import { narKeyOf } from './render-narinfo.ts'
+import type { ServedBodies } from './served-bodies.ts'
+import { servedNar } from './served-nar.ts'
+import type { StoreKeeper } from './store-keeper.ts'
+import { judgeStored, type StoredAnswer } from './stored-answers.ts'
+import type { RunningTransfer, Transfers } from './transfers.ts'
+
+export type NarAnswerDeps = {
+  readonly policy: () => Policy
+  readonly finder: PathFinder
+  readonly transfers: Transfers
+  readonly store: NarStore
+  readonly keeper: StoreKeeper
+  readonly clock: Clock
+  readonly evidence: Evidence
+  readonly verifyStored: VerifyStored
+  readonly bodies: ServedBodies
+}
+
+type FoundNar = Extract<NarAnswer, { kind: 'found' }>
+
+/**
+ * The NAR for a key, as the policy of this moment has it: one that is on its way, one that is stored, or one that a trusted claim
+ * promises. What is handed out is noted as evidence, and breaks off when it is trusted no more.
+ */
+export async function answerNar(
+  deps: NarAnswerDeps,
+  key: NarKey,
+  { isResume, client }: NarRequest,
+  signal: AbortSignal,
+): Promise<NarAnswer> {
+  if (isResume && deps.transfers.wasBroken(key)) return { kind: 'broken' }
+  const running = deps.transfers.running(key)
+  if (running !== null) return fromTransfer(deps, key, running, client, signal)
+  const stored = await fromStore(deps, key, client)
+  if (stored !== null) return stored
+  const inquiry = deps.finder.inquire(key.storePathHash)
+  const answer = await trustedFor(inquiry, key)
+  if (answer === null) return noClaim(inquiry)
+  const isAdopted = await adoptNar(deps, key, answer, inquiry)
+  const adopted = isAdopted ? await fromStore(deps, key, client) : null
+  return adopted ?? fromTransfer(deps, key, deps.transfers.start(key, inquiry), client, signal)
+}
+
+/** Whether the NAR would be answered, without fetching it. */
+export async function peekNar(deps: NarAnswerDeps, key: NarKey): Promise<NarPeek | NoClaim> {
+  const all = await deps.finder.stored(key.storePathHash)
+  const stored = all.find(({ stored }) => isSameNar(stored.key, key))?.stored
+  if (stored !== undefined) return { kind: 'found', etag: stored.etag, size: stored.fileBytes }
+  const inquiry = deps.finder.inquire(key.storePathHash)
+  const answer = await trustedFor(inquiry, key)
+  return answer === null ? noClaim(inquiry) : { kind: 'found', etag: null, size: null }
+}
+
+/** A NAR that is stored under claims which are trusted now; `null` where there is none. */
+async function fromStore(
+  deps: NarAnswerDeps,
+  key: NarKey,
+  client: string,
+): Promise<FoundNar | null> {
+  const records = await deps.finder.records(key.storePathHash)
+  const trusted = (): StoredAnswer | undefined =>
+    judgeStored(deps.policy(), records, deps.finder.names.expected(key.storePathHash)).find(
+      ({ stored }) => isSameNar(stored.key, key),
+    )
+  const found = trusted()
+  if (found === undefined) return null
+  const { stored, answer } = found
+  const file = await deps.store.open(key)
+  if (file !== null && (await file.size()) === stored.fileBytes) {
+    deps.keeper.used(key)
+    deps.evidence.served(servedNar(answer, deps.policy(), client))
+    const body = storedBody(file, stored.fileBytes, stored.etag)
+    const watched = deps.bodies.watch(body, () => trusted() !== undefined)
+    return { kind: 'found', body: watched, upstream: answer.claim.upstream, isStored: true }
+  }
+  // Somebody removed or cut the file behind Weir's back: fetch it again.
+  await file?.close()
+  await deps.keeper.drop(stored)
+  return null
+}
+
+/** A NAR on its way, as soon as a part of it may be handed out. */
+async function fromTransfer(
+  deps: NarAnswerDeps,
+  key: NarKey,
+  { transfer, inquiry }: RunningTransfer,
+  client: string,
+  signal: AbortSignal,
+): Promise<NarAnswer> {
+  const isTrusted = (): boolean => trustedNow(inquiry, key) !== null
+  const body = deps.bodies.watch(transferBody(transfer), isTrusted)
+  try {
+    await transfer.moreThan(0, signal)
+  } catch (error) {
+    await body[Symbol.asyncDispose]()
+    throw error
+  }
+  const answer = trustedNow(inquiry, key)
+  if (answer !== null && (transfer.failure === null || transfer.released > 0)) {
+    deps.evidence.served(servedNar(answer, deps.policy(), client))
+    return { kind: 'found', body, upstream: null, isStored: false }
+  }
+  await body[Symbol.asyncDispose]()
+  return { kind: 'failed', failure: transfer.failure ?? { kind: 'refused', failures: [] } }
+}
+
+/** The preferred trusted claim for exactly this NAR: any upstream's will do, so all are awaited before there is none. */
+async function trustedFor(inquiry: Inquiry, key: NarKey): Promise<TrustedAnswer | null> {
+  await inquiry.chosen
+  const early = trustedNow(inquiry, key)
+  if (early !== null) return early
+  await inquiry.settled
+  return trustedNow(inquiry, key)
+}
+
+function trustedNow(inquiry: Inquiry, key: NarKey): TrustedAnswer | null {
+  const trusted = inquiry.trusted()
+  return trusted.find(({ verdict }) => isSameNar(narKeyOf(verdict.narinfo), key)) ?? null
+}
+
+function noClaim(inquiry: Inquiry): NoClaim {
+  const { slots } = inquiry
+  return { kind: slots.some(isOutage) ? 'unknown' : 'absent', slots }
+}
