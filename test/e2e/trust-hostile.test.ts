@@ -20,6 +20,7 @@ import {
 import { type ForgedUpstream, startForgedUpstream } from '../lab/forged-upstream.ts'
 import { prepareLab } from '../lab/lab-caches.ts'
 import { createNixClient, type NixClient } from '../lab/nix-client.ts'
+import type { LogRecord } from '../lab/process-log.ts'
 import { startWeir, type WeirProcess } from '../lab/weir-process.ts'
 import { must, storeDir } from '../nix/fixtures.ts'
 
@@ -70,11 +71,13 @@ async function atSpeed(
   ask: () => Promise<void>,
 ): Promise<void> {
   const path = new RegExp(offer.narinfo.storePath.hash)
+  const isHostiles = (record: LogRecord) =>
+    record['upstream'] === 'hostile' && record['path'] === pathOf(offer)
   const hostileIsJudged = () =>
-    weir.waitForLog(
-      'claim.refused',
-      (record) => record['upstream'] === 'hostile' && record['path'] === pathOf(offer),
-    )
+    Promise.race([
+      weir.waitForLog('claim.refused', isHostiles),
+      weir.waitForLog('claim.trusted', isHostiles),
+    ])
   if (speed === 'both at once') {
     await ask()
     return

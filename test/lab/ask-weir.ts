@@ -1,11 +1,10 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Explanation } from '../../src/admin/explanation.ts'
 import type { Offer } from './forged-offer.ts'
 import type { LogRecord } from './process-log.ts'
 import { rawGet, type RawGetOptions } from './raw-client.ts'
 import { weirConfig, type WeirConfigOptions } from './weir-config.ts'
-import { writeFile } from 'node:fs/promises'
 import type { WeirProcess } from './weir-process.ts'
 
 export type NarinfoAnswer = {
@@ -40,10 +39,15 @@ export async function askNarinfo(
   }
 }
 
-/** Asks, as the operator, why a path is answered as it is. */
-export async function askWhy(weir: WeirProcess, { narinfo }: Offer): Promise<Explanation> {
+/** Asks, as the operator, why a path is answered as it is; live where the upstreams are to be asked for it. */
+export async function askWhy(
+  weir: WeirProcess,
+  { narinfo }: Offer,
+  { isLive = false } = {},
+): Promise<Explanation> {
   const token = (await readFile(join(weir.stateDir, 'admin-token'), 'utf8')).trim()
-  const { status, body } = await rawGet(`${weir.url}/api/v1/explain/${narinfo.storePath.hash}`, {
+  const path = `/api/v1/explain/${narinfo.storePath.hash}${isLive ? '?live' : ''}`
+  const { status, body } = await rawGet(weir.url + path, {
     headers: { authorization: `Bearer ${token}` },
   })
   if (status !== 200) throw new Error(`explain: status ${status}\n${body.toString()}`)

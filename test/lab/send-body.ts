@@ -36,6 +36,8 @@ async function* cutAt(
 export async function sendBody(response: ServerResponse, plan: BodyPlan): Promise<void> {
   const { source, start, end, slow, onSent } = plan
   const marks = plan.marks.toSorted((a, b) => a.at - b.at)
+  // Not the response's: it has none yet where the last answer on the connection is just being finished.
+  const { socket } = response.req
   const gone = new Promise<void>((resolve) => {
     response.once('close', resolve)
   })
@@ -50,11 +52,11 @@ export async function sendBody(response: ServerResponse, plan: BodyPlan): Promis
   // Returns whether to go on after the marks at this offset.
   const actAt = async (offset: number) => {
     for (const { act } of marks.filter((mark) => mark.at === offset)) {
-      if (act === 'close') response.socket?.destroy()
-      else if (act === 'reset') response.socket?.resetAndDestroy()
+      if (act === 'close') socket.destroy()
+      else if (act === 'reset') socket.resetAndDestroy()
       else await Promise.race([act.pass(), gone])
     }
-    return response.socket !== null && !response.socket.destroyed
+    return !socket.destroyed
   }
   response.flushHeaders()
   let sent = 0
