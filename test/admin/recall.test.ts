@@ -257,7 +257,7 @@ t.test('a recall goes through all that is stored, however much', async (t) => {
     for (const two of digits) {
       const { key, text } = numberedBy(`${one}${two}`, claim)
       await catalog.put({
-        ...{ key, upstream: 'a', claim: text, witnesses: [], isCertain: true },
+        ...{ key, upstream: 'a', claim: text, witnesses: [], certainIn: null, verifiedCa: null },
         ...{ fileBytes: 10, fileHash: 'sha256:0', etag: '"0"', storedAtMs: 1, usedAtMs: 1 },
       })
     }

@@ -53,6 +53,7 @@ export const rule = (changes: Partial<Rule> = {}): Rule => ({
 })
 
 export const policy: Policy = {
+  choiceEpoch: 'choice-1',
   epoch: 'of tests',
   storeDir,
   maxNarBytes,

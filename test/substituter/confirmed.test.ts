@@ -113,7 +113,7 @@ t.test('a choice that was made while a better upstream was down', async (t) => {
 
   t.test('is stored, and not certain', async (t) => {
     const { made } = await uncertain(t)
-    t.match(await made.catalog.find(hash), [{ upstream: 'b', isCertain: false }])
+    t.match(await made.catalog.find(hash), [{ upstream: 'b', certainIn: null }])
   })
 
   t.test('is served from the store for a while, without anybody being asked', async (t) => {
@@ -134,7 +134,7 @@ t.test('a choice that was made while a better upstream was down', async (t) => {
       t.same(await fetchNar(made, key), bytes)
     }
     t.same([...narsAsked(a), ...narsAsked(b)], [])
-    t.match(await made.catalog.find(hash), [{ upstream: 'b', isCertain: false }])
+    t.match(await made.catalog.find(hash), [{ upstream: 'b', certainIn: null }])
     t.match(made.keeper.totals(), { count: 1, bytes: bytes.length })
   })
 
@@ -146,7 +146,7 @@ t.test('a choice that was made while a better upstream was down', async (t) => {
     t.match(await made.substituter.narinfo(hash), { upstream: 'a', isStored: true })
     t.same(await fetchNar(made, key), bytes)
     t.same([...narsAsked(a), ...narsAsked(b)], [], 'the file is not fetched again')
-    t.match(await made.catalog.find(hash), [{ upstream: 'a', isCertain: true, storedAtMs }])
+    t.match(await made.catalog.find(hash), [{ upstream: 'a', certainIn: 'epoch-1', storedAtMs }])
     a.asked.length = 0
     b.asked.length = 0
     made.clock.advance(24 * 60 * 60_000)
@@ -159,7 +159,7 @@ t.test('a choice that was made while a better upstream was down', async (t) => {
     a.answers.narinfo = () => null
     made.clock.advance(laterMs)
     t.match(await made.substituter.narinfo(hash), { upstream: 'b', isStored: true })
-    t.match(await made.catalog.find(hash), [{ upstream: 'b', isCertain: true }])
+    t.match(await made.catalog.find(hash), [{ upstream: 'b', certainIn: 'epoch-1' }])
   })
 
   t.test('gives way to the better one’s word, where that is another', async (t) => {
@@ -180,7 +180,7 @@ t.test('a choice that was made while a better upstream was down', async (t) => {
     const { catalog, dir } = made
     const later = await world(t, { upstreams: [a, upstreamWith('b', ofB)], catalog, dir })
     t.match(await later.substituter.narinfo(hash), { upstream: 'a', isStored: true })
-    t.match(await catalog.find(hash), [{ upstream: 'a', isCertain: true }])
+    t.match(await catalog.find(hash), [{ upstream: 'a', certainIn: 'epoch-1' }])
   })
 
   t.test('keeps what an upstream said that has not answered again', async (t) => {
@@ -218,7 +218,7 @@ t.test('a file without a record', async (t) => {
       t.same(await readBody(body), bytes)
       await body[Symbol.asyncDispose]()
       t.ok(isStored, 'it is taken up')
-      t.match(await made.catalog.find(hash), [{ upstream: 'import', isCertain: false }])
+      t.match(await made.catalog.find(hash), [{ upstream: 'import', certainIn: null }])
       t.match(made.evidence.servedNars, [{ upstream: 'import' }])
       t.match(await made.substituter.narinfo(hash), { upstream: 'import', isStored: true })
     }

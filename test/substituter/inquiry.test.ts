@@ -130,7 +130,7 @@ t.test('asking upstreams', async (t) => {
     meter: createNullMeter(),
     evidence: createMemoryEvidence(),
     upstreams: () => upstreams,
-    narinfoTimeoutMs: () => 60_000,
+    isRefuted: () => false,
     stopping: never,
     policy: constant(
       testPolicy(

@@ -54,6 +54,7 @@ function createWorld({ upstreams, of = {}, policy: changes = {} }: World) {
   const log = createSilentLog()
   const policy: Policy = {
     epoch: '1',
+    choiceEpoch: '1',
     storeDir,
     maxNarBytes: 1,
     upstreams: upstreams.map(({ name }) => ({
