@@ -28,12 +28,18 @@ export function createBreakingUpstream(
     if (!admission.isAdmitted) {
       throw new UpstreamError('breaker-open', 'it failed several times, and is not asked just now')
     }
+    const isProbe = breaker.kind === 'probing'
+    const ended = (result: RequestResult): void => {
+      // A request from before it opened is not what the probe is to find out; only that it succeeded says enough.
+      if (breaker.kind === 'probing' && !isProbe && result !== 'succeeded') return
+      become(after(breaker, result, clock.nowMs()))
+    }
     try {
       const answer = await ask()
-      become(after(breaker, 'succeeded', clock.nowMs()))
+      ended('succeeded')
       return answer
     } catch (error) {
-      become(after(breaker, resultOf(error, signal), clock.nowMs()))
+      ended(resultOf(error, signal))
       throw error
     }
   }
