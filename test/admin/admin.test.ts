@@ -257,7 +257,7 @@ t.test('a suspended upstream', async (t) => {
       t.equal(await later.admin.resume('a'), true)
       t.equal(await later.admin.resume('a'), false)
       t.match(later.admin.upstreams(), [{ suspended: null }, { suspended: null }])
-        t.match(await later.finder.inquire(hash).chosen, { answer: { claim: { upstream: 'a' } } })
+      t.match(await later.finder.inquire(hash).chosen, { answer: { claim: { upstream: 'a' } } })
       t.match(
         [...made.evidence.events, ...later.evidence.events],
         [
