@@ -38,8 +38,10 @@ export async function adoptNar(
     }
     const { fileHash, fileBytes } = await hashFile(file)
     const etag = `"${fileHash.slice(fileHash.indexOf(':') + 1)}"`
-    const { isCertain } = inquiry.views.serving
-    const said = { trusted: inquiry.trusted(), isCertain }
+    const trusted = inquiry.trusted()
+    // A policy that changed while the file was read is a recall, perhaps, which has looked for records already.
+    if (!trusted.some(({ claim }) => claim === answer.claim)) return false
+    const said = { trusted, isCertain: inquiry.views.serving.isCertain }
     const verified = { fileBytes, fileHash, etag }
     await deps.keeper.adopt(storedRecord(key, answer, said, verified, deps.clock.nowMs()))
     return true

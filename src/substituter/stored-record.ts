@@ -21,7 +21,9 @@ export function storedRecord(
   nowMs: number,
 ): StoredNar {
   const stored = ({ claim }: TrustedAnswer) => ({ upstream: claim.upstream, claim: claim.text })
-  const witnesses = trusted.filter((other) => other !== answer && areEqual([answer, other]))
+  const witnesses = trusted.filter(
+    (other) => other.claim !== answer.claim && areEqual([answer, other]),
+  )
   return {
     ...stored(answer),
     key,
