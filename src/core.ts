@@ -1,5 +1,6 @@
 /** Puts the parts together that answer: from the store outwards, around the policy of the moment. */
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { createLivePolicy, type LivePolicy } from './admin/live-policy.ts'
 import { punishLie, type SuspendDeps } from './admin/suspend.ts'
 import { createIngestPool } from './ingest/ingest-pool.ts'
@@ -151,8 +152,11 @@ export async function assembleCore(
       timeoutMs: initial.timeouts.narinfoMs,
     }),
     reconfigure(settings) {
-      upstreams.replace(optionsOf(settings))
-      ingest.configure({ upstreams: optionsOf(settings) })
+      const options = optionsOf(settings)
+      if (!isDeepStrictEqual(options, optionsOf(policy.settings()))) {
+        upstreams.replace(options)
+        ingest.configure({ upstreams: options })
+      }
       policy.reconfigure(settings)
     },
   }

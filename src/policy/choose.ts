@@ -77,7 +77,7 @@ function onlyProven(slot: AnswerSlot): AnswerSlot {
 
 /**
  * The first trusted answer in the order, unless a better one may still come. A content address does not prove the NarHash beside it:
- * where a signed claim has another one, that is believed.
+ * where a signed claim has another one, that is believed, and everybody is waited for who might have one.
  */
 function mostPreferred(
   policy: Policy,
@@ -92,7 +92,8 @@ function mostPreferred(
     (other) => other.verdict.voucher.kind === 'signature' && !areEqual([first, other]),
   )
   const answer = isUnproved ? (signed ?? first) : first
-  return isOpen(policy, order, slots, answer)
+  const mayBeOutdone = isUnproved && slots.some(isAwaited)
+  return mayBeOutdone || isOpen(policy, order, slots, answer)
     ? waiting(slots)
     : { choice: { kind: 'trusted', answer }, slots }
 }

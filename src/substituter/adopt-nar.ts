@@ -40,6 +40,8 @@ export async function adoptNar(
     }
     const { fileHash, fileBytes } = await hashFile(file)
     const etag = `"${fileHash.slice(fileHash.indexOf(':') + 1)}"`
+    // A policy that changed while the file was read is a recall, perhaps, which has looked for records already.
+    if (!inquiry.trusted().some(({ claim }) => claim === answer.claim)) return false
     const verified = { fileBytes, fileHash, etag, verifiedCa: promisedCa(answer) }
     const at = { policy: deps.policy(), nowMs: deps.clock.nowMs() }
     await deps.keeper.adopt(storedRecord(key, answer, inquiry, verified, at))

@@ -22,7 +22,7 @@ export function storedRecord(
 ): StoredNar {
   const witnesses = inquiry
     .trusted()
-    .filter((other) => other !== answer && areEqual([answer, other]))
+    .filter((other) => other.claim !== answer.claim && areEqual([answer, other]))
     .filter((other) => wasHeldAgainst(other, verifiedCa))
   return {
     ...storedClaim(answer),

