@@ -39,7 +39,7 @@ t.test('a trusted path is explained by its claim, rule, signatures and keys', as
   const made = await worldOf(t, [upstreamWith('a', hello), upstreamWith('b', ofB)], {
     rules: onlyA,
   })
-  const explained = await made.admin.explain(hash, { live: true })
+  const explained = await made.admin.explain(hash, { live: true, to: 'all' })
   t.match(explained, {
     ...{ hash, path: `${hash}-hello`, verdict: 'trusted', upstream: 'a', source: 'live' },
     policy: { epoch: made.live.current().epoch, enforce: true },
@@ -72,7 +72,7 @@ t.test('each upstream is named with what it said', async (t) => {
   ]
   const made = await worldOf(t, upstreams)
   await made.admin.suspend('d', 'why')
-  const explained = await made.admin.explain(hash, { live: true })
+  const explained = await made.admin.explain(hash, { live: true, to: 'all' })
   t.match(explained, { verdict: 'unknown', upstream: null, path: `${hash}-hello` })
   t.match(explained.reason, /^it cannot be told: b: unknown-key; c: connect, refused$/)
   t.match(of(explained, 'a'), { answer: 'absent', reason: null, claim: null })
@@ -87,19 +87,19 @@ t.test('each upstream is named with what it said', async (t) => {
 t.test('a refused path is explained by the reason and the rule', async (t) => {
   const elsewhere = [createFakeUpstream('a'), upstreamWith('b', ofB)]
   const refused = await worldOf(t, elsewhere, { rules: onlyA })
-  t.match(await refused.admin.explain(hash, { live: true }), {
+  t.match(await refused.admin.explain(hash, { live: true, to: 'all' }), {
     verdict: 'refused',
     reason: 'b: upstream-not-allowed; the rule "only a" decides',
   })
   const policy = { unmatched: 'deny', enforce: true, realisations: false } as const
   const unasked = await worldOf(t, elsewhere, { rules: onlyA, policy })
   t.match(
-    await unasked.admin.explain(hash, { live: true }),
+    await unasked.admin.explain(hash, { live: true, to: 'all' }),
     { verdict: 'absent', reason: 'nobody is known to have it' },
     'whom no rule could allow is not asked',
   )
   const wrongKey = await worldOf(t, [upstreamWith('a', ofB)], { rules: onlyA })
-  const explained = await wrongKey.admin.explain(hash, { live: true })
+  const explained = await wrongKey.admin.explain(hash, { live: true, to: 'all' })
   t.match(explained, { verdict: 'refused', upstream: null, rule: { name: 'only a' } })
   t.equal(explained.reason, 'a: unknown-key; the rule "only a" decides')
   const unmatched = await worldOf(t, [upstreamWith('a', hello)], {
@@ -107,7 +107,7 @@ t.test('a refused path is explained by the reason and the rule', async (t) => {
     policy,
   })
   t.equal(
-    (await unmatched.admin.explain(hash, { live: true })).reason,
+    (await unmatched.admin.explain(hash, { live: true, to: 'all' })).reason,
     'a: upstream-not-allowed; no rule matches its name, and what none matches is refused',
   )
 })
@@ -117,7 +117,7 @@ t.test('a recalled path says why it was recalled, and who has it', async (t) => 
   await fetchNar(made, key, '192.0.2.9')
   await made.transfers.idle()
   await made.admin.recall({ blocked: { kind: 'hash', hash }, reason: 'CVE-2024-3094' })
-  const explained = await made.admin.explain(hash, { live: true })
+  const explained = await made.admin.explain(hash, { live: true, to: 'all' })
   t.match(explained, {
     verdict: 'refused',
     stored: [],
@@ -130,7 +130,7 @@ t.test('a recalled path says why it was recalled, and who has it', async (t) => 
 t.test('what nobody knows of is explained without asking anybody', async (t) => {
   const a = upstreamWith('a', hello)
   const made = await worldOf(t, [a])
-  const explained = await made.admin.explain(hash, { live: false })
+  const explained = await made.admin.explain(hash, { live: false, to: 'all' })
   t.match(explained, {
     ...{ verdict: 'absent', path: null, source: 'nothing', upstream: null, rule: null },
     ...{ stored: [], served: [], events: [], refusedReferences: [] },
@@ -145,11 +145,14 @@ t.test('what was answered lately is explained as it was answered', async (t) => 
   await fetchNarinfo(made, hello)
   a.asked.length = 0
   a.answers.narinfo = () => null
-  t.match(await made.admin.explain(hash, { live: false }), {
+  t.match(await made.admin.explain(hash, { live: false, to: 'all' }), {
     ...{ verdict: 'trusted', source: 'remembered', upstream: 'a' },
   })
   t.same(a.asked, [])
-  t.match(await made.admin.explain(hash, { live: true }), { verdict: 'absent', source: 'live' })
+  t.match(await made.admin.explain(hash, { live: true, to: 'all' }), {
+    verdict: 'absent',
+    source: 'live',
+  })
   t.equal(a.asked.length, 1, 'live asks anew')
 })
 
@@ -167,14 +170,17 @@ t.test('what is only stored is explained by today’s policy', async (t) => {
     storedAtMs: made.clock.nowMs(),
   }
   const later = await worldOf(t, [a, createFakeUpstream('b')], {}, { catalog, dir: made.dir })
-  t.match(await later.admin.explain(hash, { live: false }), {
+  t.match(await later.admin.explain(hash, { live: false, to: 'all' }), {
     ...{ verdict: 'trusted', source: 'stored', upstream: 'a', path: `${hash}-hello` },
     stored: [{ ...stored, isTrusted: true }],
   })
   await later.admin.suspend('a', 'why')
-  t.match(await later.admin.explain(hash, { live: false }), { verdict: 'trusted', upstream: 'b' })
+  t.match(await later.admin.explain(hash, { live: false, to: 'all' }), {
+    verdict: 'trusted',
+    upstream: 'b',
+  })
   await later.admin.suspend('b', 'why')
-  t.match(await later.admin.explain(hash, { live: false }), {
+  t.match(await later.admin.explain(hash, { live: false, to: 'all' }), {
     verdict: 'refused',
     stored: [{ ...stored, isTrusted: false }],
   })
@@ -186,7 +192,7 @@ t.test('report only says what the policy would refuse', async (t) => {
     rules: [testRule({ from: ['b'], signedBy: [publicKeyOf(keys.stranger)] })],
     policy: { unmatched: 'allow', enforce: false, realisations: false },
   })
-  t.match(await made.admin.explain(hash, { live: true }), {
+  t.match(await made.admin.explain(hash, { live: true, to: 'all' }), {
     ...{ verdict: 'trusted', upstream: 'a', wouldRefuse: 'upstream-not-allowed' },
     policy: { enforce: false },
   })
@@ -195,7 +201,7 @@ t.test('report only says what the policy would refuse', async (t) => {
 t.test('a path says which content address proves it', async (t) => {
   const claim = contentAddressed()
   const made = await worldOf(t, [upstreamWith('c', claim)])
-  const explained = await made.admin.explain(claim.key.storePathHash, { live: true })
+  const explained = await made.admin.explain(claim.key.storePathHash, { live: true, to: 'all' })
   t.equal(explained.reason, 'c has it, its content address proves it; no rule matches its name')
   t.match(of(explained, 'c')?.claim, { ca: /^fixed:sha256:/, voucher: { kind: 'content-address' } })
 })
@@ -204,7 +210,10 @@ t.test('an upstream that is believed without a signature is named as such', asyn
   const unsigned = claimFor(patternNar, { signers: [] })
   const upstreams = [upstreamWith('c', unsigned)]
   const made = await worldOf(t, upstreams, {}, { of: { c: { insecureUnsigned: true } } })
-  t.match((await made.admin.explain(hash, { live: true })).reason, /believed without a signature/)
+  t.match(
+    (await made.admin.explain(hash, { live: true, to: 'all' })).reason,
+    /believed without a signature/,
+  )
 })
 
 t.test('claims that differ are explained with what happened', async (t) => {
@@ -212,7 +221,7 @@ t.test('claims that differ are explained with what happened', async (t) => {
   const made = await worldOf(t, [upstreamWith('a', hello), upstreamWith('b', other)], {
     rules: [testRule({ onDivergence: 'refuse' })],
   })
-  const explained = await made.admin.explain(hash, { live: true })
+  const explained = await made.admin.explain(hash, { live: true, to: 'all' })
   t.match(explained, { verdict: 'refused', events: [{ kind: 'divergence', hash }] })
   for (const name of ['a', 'b']) t.match(of(explained, name), { reason: 'divergence' })
 })
@@ -245,14 +254,14 @@ t.test('references', async (t) => {
     const { made, a } = await referring(t)
     await fetchNarinfo(made, top)
     a.asked.length = 0
-    const { refusedReferences } = await made.admin.explain(hash, { live: false })
+    const { refusedReferences } = await made.admin.explain(hash, { live: false, to: 'all' })
     t.strictSame(refusedReferences, [blocked, notAllowed])
     t.same(a.asked, [])
   })
 
   t.test('are asked for where it is live, but for the path itself', async (t) => {
     const { made, a } = await referring(t)
-    const { refusedReferences } = await made.admin.explain(hash, { live: true })
+    const { refusedReferences } = await made.admin.explain(hash, { live: true, to: 'all' })
     const refused = { path: four, reason: 'a: unknown-key' }
     t.strictSame(refusedReferences, [blocked, notAllowed, refused])
     t.notOk(refusedReferences.some(({ path }) => path === three))

@@ -296,7 +296,9 @@ t.test('what comes to light once all have answered', async (t) => {
 
   t.test('is a lie, where a less preferred one signed another name', async (t) => {
     const { made, diverged } = await asked(t, renamed)
-    t.strictSame(made.lies, [{ upstream: 'b', claimed: 'harmless', truth: 'hello', by: 'a' }])
+    t.strictSame(made.lies, [
+      { upstream: 'b', claimed: 'harmless', truth: 'hello', by: 'a', isPunished: true },
+    ])
     t.equal(diverged(), 0, 'and no divergence of what is trusted')
     t.match(made.finder.known(hash)?.slots, [
       { answer: { kind: 'trusted' } },

@@ -118,7 +118,8 @@ t.test('a narinfo', async (t) => {
       await made.transfers.idle()
       const warm = await fetchNarinfo(made, claim)
       const onDisk = await readFile(join(made.dir, 'cache', `${hash}.narinfo`), 'utf8')
-      t.equal(onDisk, warm, `${mode}: the cache folder says the same`)
+      if (mode === 'replace') t.same(signerNames(onDisk), promised.add, 'stored with all of them')
+      else t.equal(onDisk, warm, `${mode}: the cache folder says the same`)
       t.match(cold, /^FileHash/m.test(cold) ? /no FileHash/ : /^StorePath/, 'nothing is known yet')
       for (const narinfo of [cold, warm]) {
         t.same(signerNames(narinfo), promised[mode], mode)
@@ -162,8 +163,40 @@ t.test('a narinfo', async (t) => {
     const made = await world(t, { upstreams: [a] })
     t.match(await getNar(made, lying.key), { kind: 'failed', failure: { kind: 'corrupt' } })
     await made.transfers.idle()
-    t.same(signerNames(await fetchNarinfo(made, lying)), [])
+    t.match(await made.substituter.narinfo(lying.key.storePathHash), {
+      kind: 'unknown',
+      slots: [{ answer: { code: 'refuted' } }],
+    })
     t.same(await cacheFiles(made), [])
+  })
+
+  t.test('of a path that proves itself is had from elsewhere once it was refuted', async (t) => {
+    const honest = contentAddressed({ url: 'nar/honest.nar' })
+    const lying = contentAddressed({
+      narHash: claimFor(smallNar).narinfo.narHash,
+      narSize: BigInt(smallNar.length),
+    })
+    const upstreams = [upstreamWith('c', { ...lying, nar: smallNar }), upstreamWith('d', honest)]
+    const made = await world(t, { upstreams })
+    t.equal(field(await fetchNarinfo(made, lying), 'NarSize'), String(smallNar.length))
+    t.match(await getNar(made, lying.key), { kind: 'failed', failure: { kind: 'corrupt' } })
+    await made.transfers.idle()
+    t.match(await made.substituter.narinfo(honest.key.storePathHash), { upstream: 'd' })
+    await fetchNar(made, honest.key)
+    made.clock.advance(2 * 60 * 60_000)
+    await made.transfers.idle()
+    t.match(await made.substituter.narinfo(honest.key.storePathHash), { isStored: true })
+  })
+
+  t.test('that is signed goes before a content address with another NarHash', async (t) => {
+    const signed = contentAddressed({ signers: [keys.b], url: 'nar/signed.nar' })
+    const lying = contentAddressed({
+      narHash: claimFor(smallNar).narinfo.narHash,
+      narSize: BigInt(smallNar.length),
+    })
+    const upstreams = [upstreamWith('c', { ...lying, nar: smallNar }), upstreamWith('b', signed)]
+    const made = await world(t, { upstreams })
+    t.match(await made.substituter.narinfo(signed.key.storePathHash), { upstream: 'b' })
   })
 })
 
