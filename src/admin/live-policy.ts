@@ -5,8 +5,8 @@ import type { Settings } from '../settings/settings.ts'
 
 /** The policy of now: the configuration's, with the recalls and suspensions that operators and events added. */
 export type LivePolicy = {
-  current(): Policy
-  settings(): Settings
+  readonly current: () => Policy
+  readonly settings: () => Settings
   /** Takes another configuration: from this moment nothing is judged by the old one. */
   reconfigure(settings: Settings): void
   /** Takes up what changed in the recalls and suspensions, in the same way. */
