@@ -121,7 +121,9 @@ async function ask(weir: WeirProcess, hash: string) {
   const signers = lines.flatMap((line) => /^Sig: ([^:]+):/.exec(line)?.[1] ?? [])
   const known = new Set(Object.values(keys).map(({ name }) => name))
   return {
-    body,
+    // Without the words beside each reason: a rule's name, why something was recalled.
+    body: response.ok ? body : body.replaceAll(/, rule "[^"]*"| \([^)]*\)/g, ''),
+    words: body,
     status: response.status,
     verdict: response.headers.get('x-weir-verdict'),
     upstream: response.headers.get('x-weir-upstream'),
@@ -136,7 +138,7 @@ async function checkRow(t: Test, weir: WeirProcess, caches: Caches, row: Row): P
   const { hash, asked } = caches.tell(row, (hash) =>
     weir.waitForLog('claim.trusted', ({ path }) => String(path).includes(hash)),
   )
-  const { body, rule, ...answer } = await ask(weir, hash)
+  const { body, words, rule, ...answer } = await ask(weir, hash)
   const { body: expectedBody, ...expected } = row.is
   t.strictSame(answer, expected, 'what is answered')
   if (row.is.status === 404 && !expectedBody.endsWith('\n'))
@@ -144,6 +146,7 @@ async function checkRow(t: Test, weir: WeirProcess, caches: Caches, row: Row): P
   else if (row.is.status === 404) t.equal(body, expectedBody)
   else t.ok(body.includes(expectedBody), body)
   if (row.more.rule !== undefined) t.equal(rule, row.more.rule)
+  if (answer.verdict === 'refused' && rule !== null) t.ok(words.includes(`rule "${rule}"`), words)
   const { notAsked = [], logs } = row.more
   t.strictSame(
     notAsked.filter((upstream) => asked.has(upstream)),
