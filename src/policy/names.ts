@@ -18,8 +18,8 @@ export type Lie = {
   /** The upstream that says the truth. */
   readonly by: string
   /**
-   * Whether the upstream is to be suspended: a content address proves the truth, or who says it may speak for the other name too. Else a
-   * preferred upstream could have another one suspended by contradicting names that are not its own.
+   * Whether the upstream is to be suspended: a content address proves the truth, a rule names who says it, or it may speak for the other
+   * name too. Else whoever is preferred in general could have the one suspended that a rule names, by contradicting its names.
    */
   readonly isPunished: boolean
 }
@@ -47,7 +47,8 @@ export function settleNames(
   // Stored claims may hold two names that one upstream gave: they cannot both stand.
   const isNoBetter = ({ upstream }: Claim): boolean => rankOf(policy, upstream) >= rank
   const isProof = best.verdict.voucher.kind === 'signature'
-  return contradict(policy, plausible, best.claim, isNoBetter, { isProof, isCertain: false })
+  const isCertain = best.verdict.rule !== null && best.verdict.rule.from !== null
+  return contradict(policy, plausible, best.claim, isNoBetter, { isProof, isCertain })
 }
 
 /** Holds one claim's name against the others that `loses` says must give way to it. */

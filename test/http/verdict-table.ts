@@ -164,6 +164,10 @@ export const table: Readonly<Record<string, PolicyTable>> = {
       name = "ours"
       paths = ["acme-*"]
       from = ["acme"]
+      [[rule]]
+      name = "the root"
+      packages = ["nix"]
+      from = ["nixos"]
     `,
     rows: orderRows.lie,
   },

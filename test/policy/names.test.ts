@@ -153,3 +153,13 @@ t.test('one name from all is no conflict, and no lie', async (t) => {
   t.strictSame(decision.lies, [])
   t.notOk(decision.isDivergent)
 })
+
+t.test('who is preferred in general has nobody suspended whom a rule names', async (t) => {
+  const acmeFirst: Policy = {
+    ...policy,
+    upstreams: policy.upstreams.toReversed(),
+    rules: [rule({ packages: new Set(['nix']), from: ['nixos'] })],
+  }
+  const decision = decisionOn(acmeFirst, { nixos: nix, acme: harmless })
+  t.match(decision.lies, [{ upstream: 'nixos', by: 'acme', isPunished: false }])
+})
