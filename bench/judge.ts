@@ -56,6 +56,7 @@ function policyWith(rules: number): Policy {
   const keys = [publicKeyOf(key)]
   return {
     epoch: '',
+    choiceEpoch: '',
     storeDir,
     maxNarBytes: 2 ** 40,
     upstreams: [

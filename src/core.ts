@@ -1,5 +1,6 @@
 /** Puts the parts together that answer: from the store outwards, around the policy of the moment. */
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { createLivePolicy, type LivePolicy } from './admin/live-policy.ts'
 import { punishLie, type SuspendDeps } from './admin/suspend.ts'
 import { createIngestPool } from './ingest/ingest-pool.ts'
@@ -19,6 +20,7 @@ import { openSqliteEvidence } from './store/sqlite/sqlite-evidence.ts'
 import { createBuildLogs } from './substituter/build-logs.ts'
 import { createPathFinder, type PathFinder } from './substituter/find-path.ts'
 import { createRealisations, type Realisations } from './substituter/realisations.ts'
+import { createRefutedClaims } from './substituter/refuted-claims.ts'
 import { createStoreKeeper, type StoreKeeper } from './substituter/store-keeper.ts'
 import { createSubstituter, type Substituter } from './substituter/substituter.ts'
 import { createTransfers, type Transfers } from './substituter/transfers.ts'
@@ -77,6 +79,7 @@ export async function assembleCore(
   const ingest = createIngestPool(initial.nar.workers, { upstreams: optionsOf(initial) })
   resources.defer(() => ingest.close())
 
+  const refutedClaims = createRefutedClaims(clock)
   const policy = createLivePolicy(initial, {
     recalls,
     suspensions,
@@ -112,7 +115,7 @@ export async function assembleCore(
     catalog,
     stopping,
     upstreams: upstreams.current,
-    narinfoTimeoutMs: () => policy.settings().timeouts.narinfoMs,
+    isRefuted: refutedClaims.has,
     lied: (hash, lie) => {
       punishLie(suspending, hash, lie)
     },
@@ -126,6 +129,12 @@ export async function assembleCore(
     ...{ storeDir, signing, store, keeper, ingest, stopping },
     nar: () => policy.settings().nar,
     maxTransfers: initial.nar.maxTransfers,
+    refuted: (claim) => {
+      const { hash } = claim.narinfo.storePath
+      refutedClaims.note(claim)
+      finder.forget(hash)
+      substituter.changed(hash)
+    },
     isRemote: (upstream) => !local.some(({ name }) => name === upstream),
   })
   const substituter: Substituter = createSubstituter({
@@ -143,8 +152,11 @@ export async function assembleCore(
       timeoutMs: initial.timeouts.narinfoMs,
     }),
     reconfigure(settings) {
-      upstreams.replace(optionsOf(settings))
-      ingest.configure({ upstreams: optionsOf(settings) })
+      const options = optionsOf(settings)
+      if (!isDeepStrictEqual(options, optionsOf(policy.settings()))) {
+        upstreams.replace(options)
+        ingest.configure({ upstreams: options })
+      }
       policy.reconfigure(settings)
     },
   }

@@ -27,8 +27,8 @@ import { openCatalog } from './store/sqlite/open-catalog.ts'
 import { openSqliteEvidence } from './store/sqlite/sqlite-evidence.ts'
 import { createPathFinder } from './substituter/find-path.ts'
 import { createStoreKeeper } from './substituter/store-keeper.ts'
-import { createHttpUpstream } from './upstream/http-upstream.ts'
 import { upstreamOptions } from './upstream/upstream-options.ts'
+import { createUpstreamSet } from './upstream/upstream-set.ts'
 
 const clock: Clock = { nowMs: () => Date.now() }
 
@@ -98,17 +98,16 @@ export type OfflineQuestion = {
 export async function explainOffline(question: OfflineQuestion): Promise<Explanation> {
   await using resources = new AsyncDisposableStack()
   const { settings, policy, hash, version, log } = question
-  const remote = settings.upstreams.map((upstream) =>
-    createHttpUpstream(upstreamOptions(upstream, settings, version)),
-  )
-  for (const upstream of remote) resources.defer(() => upstream.close())
-  const upstreams = [...remote, createImportUpstream({ describe: () => Promise.resolve(null) })]
+  const options = settings.upstreams.map((each) => upstreamOptions(each, settings, version))
+  const nothingStored = createImportUpstream({ describe: () => Promise.resolve(null) })
+  const upstreams = createUpstreamSet(options, [nothingStored], { clock, log })
+  resources.defer(() => upstreams.close())
   const evidence = rememberedEvidence()
   const finder = createPathFinder({
     ...{ clock, log, evidence, meter: unmeasured, catalog: emptyCatalog },
     policy: () => policy,
-    upstreams: () => upstreams,
-    narinfoTimeoutMs: () => settings.timeouts.narinfoMs,
+    upstreams: upstreams.current,
+    isRefuted: () => false,
     stopping: new AbortController().signal,
     lied: (_, { upstream, claimed, truth, by }) => {
       const detail = `it signed the name ${claimed}, and ${by} says ${truth}`
@@ -116,7 +115,10 @@ export async function explainOffline(question: OfflineQuestion): Promise<Explana
     },
     reconsidered: () => undefined,
   })
-  return await explain({ policy: () => policy, finder, evidence }, hash, { live: true })
+  return await explain({ policy: () => policy, finder, evidence }, hash, {
+    live: true,
+    to: 'all',
+  })
 }
 
 const emptyCatalog: Catalog = {

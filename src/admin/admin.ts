@@ -5,7 +5,7 @@ import type { Log } from '../ports/log.ts'
 import type { LoadedSettings } from '../settings/load-settings.ts'
 import { checkOwnKey } from '../settings/own-key.ts'
 import type { Settings } from '../settings/settings.ts'
-import { explain, type ExplainDeps } from './explain.ts'
+import { explain, type ExplainDeps, type ExplainOptions } from './explain.ts'
 import type { Explanation } from './explanation.ts'
 import { lift } from './lift.ts'
 import type { LivePolicy } from './live-policy.ts'
@@ -32,7 +32,7 @@ export type UpstreamState = {
 export type Admin = {
   /** Takes the configuration anew; one that is wrong throws its `SettingsError`, and the old one stays. */
   reload(): Promise<ReloadReport>
-  explain(hash: StorePathHash, options: { readonly live: boolean }): Promise<Explanation>
+  explain(hash: StorePathHash, options: ExplainOptions): Promise<Explanation>
   recall(block: Block): Promise<RecallReport>
   /** Takes a recall back; false where there was none. */
   lift(block: Block): Promise<boolean>
@@ -73,18 +73,25 @@ export function createAdmin(deps: AdminDeps): Admin {
     const names = policy.settings().upstreams.map((upstream) => upstream.name)
     throw new NoSuchUpstreamError(`there is no upstream "${name}": there are ${names.join(', ')}`)
   }
+  const reload = async (): Promise<ReloadReport> => {
+    const loaded = await deps.load()
+    checkOwnKey(loaded.settings, deps.ownKey)
+    const before = policy.current().epoch
+    const { settings, needRestart } = keepRestartOnly(policy.settings(), loaded.settings)
+    deps.reconfigure(settings)
+    const { epoch } = policy.current()
+    const isPolicyChanged = epoch !== before
+    log.info({ event: 'settings.reloaded', epoch, isPolicyChanged, needRestart })
+    for (const warning of loaded.warnings) log.warn({ event: 'settings.warning', warning })
+    return { epoch, isPolicyChanged, needRestart, warnings: loaded.warnings }
+  }
+  let reloaded: Promise<unknown> = Promise.resolve()
   return {
-    async reload() {
-      const loaded = await deps.load()
-      checkOwnKey(loaded.settings, deps.ownKey)
-      const before = policy.current().epoch
-      const { settings, needRestart } = keepRestartOnly(policy.settings(), loaded.settings)
-      deps.reconfigure(settings)
-      const { epoch } = policy.current()
-      const isPolicyChanged = epoch !== before
-      log.info({ event: 'settings.reloaded', epoch, isPolicyChanged, needRestart })
-      for (const warning of loaded.warnings) log.warn({ event: 'settings.warning', warning })
-      return { epoch, isPolicyChanged, needRestart, warnings: loaded.warnings }
+    reload() {
+      // One after the other: what was read last holds.
+      const next = reloaded.then(reload, reload)
+      reloaded = next.catch(() => undefined)
+      return next
     },
     explain: (hash, options) => explain({ ...deps, policy: policy.current }, hash, options),
     recall: (block) => recall(deps, block),
@@ -92,7 +99,11 @@ export function createAdmin(deps: AdminDeps): Admin {
     recalls: () => recalls.blocks(),
     upstreams: () => {
       const suspended = suspending.suspensions.list()
-      return policy.settings().upstreams.map(({ name }) => {
+      const configured = policy.settings().upstreams.map(({ name }) => name)
+      const others = suspended
+        .map(({ upstream }) => upstream)
+        .filter((name) => !configured.includes(name))
+      return [...configured, ...others].map((name) => {
         const entry = suspended.find(({ upstream }) => upstream === name)
         return { upstream: name, suspended: entry?.why ?? null, sinceMs: entry?.sinceMs ?? null }
       })

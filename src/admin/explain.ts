@@ -27,11 +27,18 @@ const maxRecords = 1000
 const maxEvents = 100
 const maxLiveReferences = 200
 
-/** Explains a path. `live` asks the upstreams, and for its references too; else what is known is explained. */
+export type ExplainOptions = {
+  /** Asks the upstreams, and for its references too; else what is known is explained. */
+  readonly live: boolean
+  /** Whose records are shown; with `all` also what happened, and what would be refused of its references. */
+  readonly to: { readonly client: string } | 'all'
+}
+
+/** Explains a path. */
 export async function explain(
   deps: ExplainDeps,
   hash: StorePathHash,
-  { live }: { readonly live: boolean },
+  { live, to }: ExplainOptions,
 ): Promise<Explanation> {
   const records = await deps.finder.records(hash)
   const { views, source } = await viewsOf(deps, hash, records, live)
@@ -53,9 +60,10 @@ export async function explain(
     source,
     upstreams: explainUpstreams(policy, slots),
     stored: records.map((stored) => explainStored(policy, stored)),
-    refusedReferences: claim === null ? [] : await refusedReferences(deps, claim, live),
-    served: await deps.evidence.findServed({ hash }, maxRecords),
-    events: await deps.evidence.findEvents(hash, maxEvents),
+    refusedReferences:
+      claim === null || to !== 'all' ? [] : await refusedReferences(deps, claim, live),
+    served: await deps.evidence.findServed({ hash, ...(to === 'all' ? {} : to) }, maxRecords),
+    events: to === 'all' ? await deps.evidence.findEvents(hash, maxEvents) : [],
   }
 }
 
@@ -125,7 +133,9 @@ function explainUpstreams(
   const others = candidates(policy)
     .map(({ name }) => name)
     .filter((name) => !asked.some(({ upstream }) => upstream === name))
-  const suspended = [...policy.suspended].filter((name) => !asked.some((s) => s.upstream === name))
+  const suspended = [...policy.suspended].filter(
+    (name) => !asked.some(({ upstream }) => upstream === name),
+  )
   const unasked = (upstream: string, reason: string | null): ExplainedUpstream => ({
     ...{ upstream, reason },
     answer: 'not-asked',

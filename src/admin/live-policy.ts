@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Block } from '../policy/block.ts'
 import type { Policy } from '../policy/policy.ts'
 import { policyOf } from '../settings/policy-of.ts'
@@ -20,6 +21,11 @@ export type LivePolicyDeps = {
   readonly changed: (policy: Policy) => void
 }
 
+/** What verdicts rest on, and who is asked for them and how answers are signed. */
+function judged({ upstreams, rules, policy, blocks, importKeys, nar, signing }: Settings): unknown {
+  return [upstreams, rules, policy, blocks, importKeys, nar.maxNarBytes, signing.mode]
+}
+
 export function createLivePolicy(initial: Settings, deps: LivePolicyDeps): LivePolicy {
   const make = (settings: Settings): Policy =>
     policyOf(settings, { blocks: deps.recalls.blocks(), suspended: deps.suspensions.names() })
@@ -33,7 +39,12 @@ export function createLivePolicy(initial: Settings, deps: LivePolicyDeps): LiveP
   return {
     current: () => policy,
     settings: () => settings,
-    reconfigure: take,
+    reconfigure(next) {
+      // Where nothing else than other parts of Weir are concerned, nobody who remembers verdicts is disturbed.
+      const isSame = isDeepStrictEqual(judged(next), judged(settings))
+      if (isSame) settings = next
+      else take(next)
+    },
     refresh: () => {
       if (make(settings).epoch !== policy.epoch) take(settings)
     },

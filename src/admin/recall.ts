@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { NarKey } from '../nix/nar-key.ts'
 import { encodeBase64 } from '../nix/base64.ts'
+import type { PublicKey } from '../nix/signature.ts'
 import { parseBaseName, parseStorePathHash } from '../nix/store-path.ts'
 import { type Block, type Blocked, blockOf, blockOfName } from '../policy/block.ts'
 import { readClaim } from '../policy/claim.ts'
@@ -35,7 +36,7 @@ export type RecallReport = {
   readonly served: readonly ServedRecord[]
 }
 
-const maxServed = 100_000
+const maxServed = 1_000_000
 const pageSize = 500
 
 /** Recalls: from this moment nobody gets it; then what is stored of it is removed, and who got it is looked up. */
@@ -93,9 +94,16 @@ function isRecalled(policy: Policy, block: Block, stored: StoredNar): boolean {
   if (reading.kind === 'malformed') return false
   const { narinfo } = reading.claim
   if (block.blocked.kind !== 'key') return blockOf([block], narinfo) !== null
-  const keyName = block.blocked.key.name
-  const isSigned = narinfo.signatures.some((signature) => signature.keyName === keyName)
+  const names = namesOf(policy, block.blocked.key)
+  const isSigned = narinfo.signatures.some(({ keyName }) => names.has(keyName))
   return isSigned && judgeStored(policy, [stored], null).length === 0
+}
+
+/** The names under which a key is known: its bytes are what counts. */
+function namesOf(policy: Policy, { name, bytes }: PublicKey): ReadonlySet<string> {
+  const held = policy.upstreams.flatMap(({ keys }) => keys)
+  const same = held.filter((key) => Buffer.compare(key.bytes, bytes) === 0)
+  return new Set([name, ...same.map((key) => key.name)])
 }
 
 function queryOf(blocked: Blocked): ServedQuery {

@@ -52,7 +52,7 @@ export function punishLie(deps: SuspendDeps, hash: StorePathHash, lie: Lie): voi
   deps.meter.nameLied(upstream)
   deps.log.error({ event: 'name.lied', hash, upstream, claimed, truth, by })
   deps.evidence.happened({ kind: 'lying-name', hash, upstream, detail })
-  if (!deps.policy.current().enforce) return
+  if (!deps.policy.current().enforce || !lie.isPunished) return
   suspendUpstream(deps, upstream, detail).catch((error: unknown) => {
     deps.log.error({ event: 'suspension.failed', upstream, err: error })
   })

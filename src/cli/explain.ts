@@ -1,11 +1,14 @@
+import { explainRule } from '../admin/explain-rule.ts'
 import type { Explanation } from '../admin/explanation.ts'
 import { askControl, askStatus } from '../control/control-client.ts'
 import { explainOffline } from '../offline.ts'
+import type { Policy } from '../policy/policy.ts'
+import { ruleFor } from '../policy/rule.ts'
 import { type Command, UsageError } from './command.ts'
 import { createCommandLog } from './command-log.ts'
 import { formatExplanation } from './format-explanation.ts'
 import { localPolicy } from './local-policy.ts'
-import { parsePathOperand } from './path-operand.ts'
+import { parsePathOperand, type PathOperand } from './path-operand.ts'
 
 /** `weir explain` */
 export const explainCommand: Command = {
@@ -27,14 +30,19 @@ asked, and neither a running Weir nor any folder is touched. So a new policy can
     const [operand, ...more] = operands
     if (operand === undefined || more.length > 0) throw new UsageError('takes one path or hash')
     const { settings, source } = await load()
-    const hash = parsePathOperand(operand, settings.server.storeDir)
+    const asked = parsePathOperand(operand, settings.server.storeDir)
+    const { hash } = asked
     const { policy } = await localPolicy(settings)
     const running = await askStatus(settings.state.dir)
     const print = (explanation: Explanation, headline: string | null): number => {
-      const text = flags.has('json')
-        ? `${JSON.stringify(explanation, null, 2)}\n`
-        : formatExplanation(explanation, headline)
-      world.out(text)
+      const isJson = flags.has('json')
+      // Whoever reads the JSON is told beside it that nobody serves by this.
+      if (isJson && headline !== null) world.err(`weir: ${headline}\n`)
+      world.out(
+        isJson
+          ? `${JSON.stringify(explanation, null, 2)}\n`
+          : formatExplanation(underAskedName(explanation, asked, policy), headline),
+      )
       return 0
     }
     if (running?.policy.epoch === policy.epoch) {
@@ -51,4 +59,15 @@ asked, and neither a running Weir nor any folder is touched. So a new policy can
         : `the running Weir has another policy (epoch ${running.policy.epoch}; weir reload takes this one up)`
     return print(explanation, `what ${source} would decide; ${why}`)
   },
+}
+
+/** Where nobody says what the path is called, the name that was asked for: its rule would decide. */
+function underAskedName(
+  explanation: Explanation,
+  { hash, name }: PathOperand,
+  { rules }: Policy,
+): Explanation {
+  if (explanation.path !== null || name === null) return explanation
+  const rule = ruleFor(rules, name)
+  return { ...explanation, path: `${hash}-${name}`, rule: rule && explainRule(rule) }
 }

@@ -16,12 +16,12 @@ const asked: Readonly<Record<Explanation['source'], string>> = {
 
 /** An explanation for people, in blocks: the verdict first. */
 export function formatExplanation(explanation: Explanation, headline: string | null): string {
-  const { upstreams, stored, refusedReferences, served, events, source } = explanation
+  const { path, rule, upstreams, stored, refusedReferences, served, events, source } = explanation
   const blocks = [
     headline === null ? '' : paragraph(headline),
     verdict(explanation),
-    section('Rule', describeRule(explanation.rule)),
-    section(`Upstreams, ${asked[source]}`, formatUpstreams(upstreams)),
+    section('Rule', path === null ? 'nobody says what its name is\n' : describeRule(rule)),
+    section(`Upstreams, ${asked[source]}`, formatUpstreams(upstreams, rule?.name ?? null)),
     section('Stored', stored.length === 0 ? 'nothing\n' : formatStored(stored)),
     section('References that would be refused', formatReferences(refusedReferences)),
     section('Given to', served.length === 0 ? 'nobody\n' : formatServed(served)),

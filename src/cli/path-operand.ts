@@ -6,12 +6,17 @@ import {
 } from '../nix/store-path.ts'
 import { UsageError } from './command.ts'
 
-/** The hash that an operand means: a hash, `<hash>-<name>`, or a store path, as a whole or with what lies below it. */
-export function parsePathOperand(text: string, storeDir: StoreDir): StorePathHash {
+/** What an operand names; `name` is `null` where it is only a hash. */
+export type PathOperand = { readonly hash: StorePathHash; readonly name: string | null }
+
+/** Reads a hash, `<hash>-<name>`, or a store path, as a whole or with what lies below it. */
+export function parsePathOperand(text: string, storeDir: StoreDir): PathOperand {
   const isBelow = text.startsWith(`${storeDir}/`)
   const [first = ''] = isBelow ? text.slice(storeDir.length + 1).split('/') : [text]
-  const hash = parseStorePathHash(first) ?? parseBaseName(first)?.hash
-  if (hash !== undefined) return hash
+  const path = parseBaseName(first)
+  if (path !== null) return path
+  const hash = parseStorePathHash(first)
+  if (hash !== null) return { hash, name: null }
   throw new UsageError(
     `"${text}" is no path below ${storeDir}, no <hash>-<name> and no hash of 32 characters (nix32: no e, o, t, u)`,
   )

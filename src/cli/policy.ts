@@ -15,7 +15,9 @@ nobody, needs no state, and ends with 1 where a case fails: made for an organisa
   claims = [{ upstream = "acme", signed_by = ["acme.cachix.org-1"] }]
   expect = { verdict = "refused", upstream = "acme", reason = "upstream-not-allowed" }
 
-docs/policy.md has all that a case may say.`,
+Upstreams that a case does not name do not have the path; down = ["nixos"] cannot tell. A claim may also have nar = "b" (other
+content), references = ["glibc-2.39"], name = "…" (a lie), signature = "bad", and content_addressed = true, "wrong" or "md5". Of
+what is expected (verdict: trusted, refused, absent or unknown; upstream, reason, rule) only what is written is compared.`,
   operands: 'show | test FILE…',
   options: {},
   flags: {

@@ -100,7 +100,7 @@ async function answer(deps: ControlDeps, request: IncomingMessage): Promise<unkn
     case 'GET /explain': {
       const hash = parseStorePathHash(textOf(url, 'hash'))
       if (hash === null) throw new BadRequestError('hash: 32 characters of a store path')
-      return admin.explain(hash, { live: url.searchParams.has('live') })
+      return admin.explain(hash, { live: url.searchParams.has('live'), to: 'all' })
     }
     default:
       return undefined

@@ -44,18 +44,14 @@ export async function answerExplain(
     )
     return
   }
-  const explanation = await admin.explain(hash, { live: isLive })
-  const shown = isTrusted ? explanation : forEverybody(explanation, clientOf(request))
+  const to = isTrusted ? 'all' : { client: clientOf(request) }
+  const explanation = await admin.explain(hash, { live: isLive, to })
+  const shown = isTrusted ? explanation : forEverybody(explanation)
   const headers = { 'content-type': 'application/json', 'cache-control': 'no-store' }
   reply(response, 200, headers, `${JSON.stringify(shown, null, 2)}\n`)
 }
 
-function forEverybody(
-  { hash, path, policy, verdict, reason, upstream, rule, wouldRefuse, served }: Explanation,
-  client: string,
-) {
-  return {
-    ...{ hash, path, policy, verdict, reason, upstream, rule, wouldRefuse },
-    served: served.filter((record) => record.client === client),
-  }
+function forEverybody(explanation: Explanation) {
+  const { hash, path, policy, verdict, reason, upstream, rule, wouldRefuse, served } = explanation
+  return { hash, path, policy, verdict, reason, upstream, rule, wouldRefuse, served }
 }

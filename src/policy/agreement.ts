@@ -1,10 +1,18 @@
 import type { TrustedAnswer } from './answer.ts'
 import { groupEqual } from './equal-claims.ts'
+import type { Policy } from './policy.ts'
 
 /** What came of asking several builders. */
 export type Agreement =
-  /** Enough say the same, and nobody else could come to as many. */
-  | { readonly kind: 'reached'; readonly members: readonly TrustedAnswer[] }
+  /**
+   * Enough say the same, and nobody else could come to as many. Or a content address needs nobody: then it is all that vouches, and
+   * what the claims say beyond it (NarHash, NarSize) is not proved before the NAR was seen.
+   */
+  | {
+      readonly kind: 'reached'
+      readonly members: readonly TrustedAnswer[]
+      readonly isByContentAddress: boolean
+    }
   /** What is still to come decides. */
   | { readonly kind: 'open' }
   | { readonly kind: 'too-few' }
@@ -12,36 +20,43 @@ export type Agreement =
   | { readonly kind: 'split' }
 
 /**
- * The sixth step of the verdict: `agree` distinct upstreams, matched to as many distinct keys, that say the same. A strong content
- * address needs nobody beside it. `awaited` upstreams have not answered yet.
+ * The sixth step of the verdict: `agree` distinct upstreams, matched to as many distinct keys, that say the same. Where they do not, a
+ * strong content address stands by itself. `awaited` upstreams have not answered yet.
  */
 export function agreementOf(
+  policy: Policy,
   answers: readonly TrustedAnswer[],
   agree: number,
   awaited: number,
 ): Agreement {
   const groups = groupEqual(answers)
-  const proven = groups.filter((group) => group.some(({ verdict }) => verdict.isNameProven))
-  if (proven.length > 0) return { kind: 'reached', members: proven.flat() }
-  const [first, second] = groups.filter((group) => builders(group) >= agree)
-  if (first === undefined) return { kind: awaited > 0 ? 'open' : 'too-few' }
+  const sizes = groups.map((group) => group.length)
+  const [first, second] = groups.filter((group) => builders(policy, group) >= agree)
   if (second !== undefined) return { kind: awaited > 0 ? 'open' : 'split' }
-  const others = groups.filter((group) => group !== first)
-  const rival = Math.max(0, ...others.map((group) => group.length)) + awaited
-  return awaited > 0 && rival >= agree ? { kind: 'open' } : { kind: 'reached', members: first }
+  if (first !== undefined) {
+    const others = groups.filter((group) => group !== first).map((group) => group.length)
+    const rival = Math.max(0, ...others) + awaited
+    if (awaited > 0 && rival >= agree) return { kind: 'open' }
+    return { kind: 'reached', members: first, isByContentAddress: false }
+  }
+  if (awaited > 0 && Math.max(0, ...sizes) + awaited >= agree) return { kind: 'open' }
+  const proven = groups.filter((group) => group.some(({ verdict }) => verdict.isNameProven))
+  if (proven.length > 0) {
+    return { kind: 'reached', members: proven.flat(), isByContentAddress: true }
+  }
+  return { kind: awaited > 0 ? 'open' : 'too-few' }
 }
 
 /**
  * How many independent builders stand behind claims that say the same: the largest matching of upstreams to keys, by their bytes.
- * One builder's signature, handed on by two upstreams, is one.
+ * One builder's signature, handed on by two upstreams, is one; and upstreams with the same keys, mirrors of each other, are one.
  */
-function builders(group: readonly TrustedAnswer[]): number {
+function builders(policy: Policy, group: readonly TrustedAnswer[]): number {
   const keysOf = new Map<string, readonly string[]>()
   for (const { claim, verdict } of group) {
-    keysOf.set(
-      claim.upstream,
-      verdict.keys.map(({ bytes }) => Buffer.from(bytes).toString('hex')),
-    )
+    const party = partyOf(policy, claim.upstream)
+    const keys = verdict.keys.map(({ bytes }) => Buffer.from(bytes).toString('hex'))
+    keysOf.set(party, [...(keysOf.get(party) ?? []), ...keys])
   }
   const upstreamOf = new Map<string, string>()
   /** Finds a key for the upstream, if need be by finding another one for whoever has it (Kuhn's algorithm). */
@@ -58,4 +73,11 @@ function builders(group: readonly TrustedAnswer[]): number {
     return false
   }
   return [...keysOf.keys()].filter((upstream) => match(upstream, new Set())).length
+}
+
+/** Who answers for an upstream: the set of its keys; an upstream without keys is on its own. */
+function partyOf({ upstreams }: Policy, upstream: string): string {
+  const keys = upstreams.find(({ name }) => name === upstream)?.keys ?? []
+  const bytes = keys.map((key) => Buffer.from(key.bytes).toString('hex')).sort()
+  return bytes.length === 0 ? upstream : bytes.join(' ')
 }

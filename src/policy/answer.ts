@@ -30,9 +30,9 @@ export function isAwaited({ isAsked, answer }: AnswerSlot): boolean {
   return isAsked && answer === null
 }
 
-/** Whether an upstream could not tell whose word is needed. */
+/** Whether an upstream could not tell whose word is needed: an optional one's is not, unless it was Weir that failed to ask. */
 export function isOutage({ optional, answer }: AnswerSlot): boolean {
-  return answer?.kind === 'unknown' && !optional
+  return answer?.kind === 'unknown' && (!optional || answer.code === 'overloaded')
 }
 
 /** The same claim, refused for what other claims say. */

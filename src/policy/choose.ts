@@ -34,6 +34,8 @@ export function choose(policy: Policy, slots: readonly AnswerSlot[]): Chosen {
   if (rule?.onDivergence === 'refuse') {
     if (isAnyAwaited) return waiting(slots)
     if (!areEqual(answers)) return without(refuseWhere(slots, 'divergence', () => true))
+    // Who could not tell may differ.
+    if (inOrder(order, slots).some(isOutage)) return { choice: { kind: 'unknown' }, slots }
   }
   return rule !== null && rule.agree > 1
     ? withAgreement(policy, order, slots, rule.agree)
@@ -47,7 +49,7 @@ function withAgreement(
   agree: number,
 ): Chosen {
   const awaited = inOrder(order, slots).filter(isAwaited).length
-  const agreement = agreementOf(trustedAnswers(slots), agree, awaited)
+  const agreement = agreementOf(policy, trustedAnswers(slots), agree, awaited)
   // Who is outside of the agreement may still say another name, for which another rule decides.
   if (agreement.kind !== 'reached' && slots.some(isAwaited)) return waiting(slots)
   switch (agreement.kind) {
@@ -58,23 +60,42 @@ function withAgreement(
     case 'split':
       return without(refuseWhere(slots, 'divergence', () => true))
     case 'reached': {
-      const { members } = agreement
+      const { members, isByContentAddress } = agreement
       const alone = refuseWhere(slots, 'no-agreement', (other) => !members.includes(other))
-      return mostPreferred(policy, order, alone)
+      return mostPreferred(policy, order, isByContentAddress ? alone.map(onlyProven) : alone)
     }
   }
 }
 
-/** The first trusted answer in the order, unless a better one may still come. */
+/** Where a content address stood in for an agreement it is all that vouches: signatures that were too few are none. */
+function onlyProven(slot: AnswerSlot): AnswerSlot {
+  const { answer } = slot
+  if (answer?.kind !== 'trusted') return slot
+  const verdict = { ...answer.verdict, voucher: { kind: 'content-address' as const }, keys: [] }
+  return { ...slot, answer: { ...answer, verdict } }
+}
+
+/**
+ * The first trusted answer in the order, unless a better one may still come. A content address does not prove the NarHash beside it:
+ * where a signed claim has another one, that is believed, and everybody is waited for who might have one.
+ */
 function mostPreferred(
   policy: Policy,
   order: readonly string[],
   slots: readonly AnswerSlot[],
 ): Chosen {
-  const [first] = trustedAnswers(inOrder(order, slots))
-  return first === undefined || isOpen(policy, order, slots, first)
+  const answers = trustedAnswers(inOrder(order, slots))
+  const [first] = answers
+  if (first === undefined) return waiting(slots)
+  const isUnproved = first.verdict.voucher.kind === 'content-address'
+  const signed = answers.find(
+    (other) => other.verdict.voucher.kind === 'signature' && !areEqual([first, other]),
+  )
+  const answer = isUnproved ? (signed ?? first) : first
+  const mayBeOutdone = isUnproved && slots.some(isAwaited)
+  return mayBeOutdone || isOpen(policy, order, slots, answer)
     ? waiting(slots)
-    : { choice: { kind: 'trusted', answer: first }, slots }
+    : { choice: { kind: 'trusted', answer }, slots }
 }
 
 /**

@@ -60,8 +60,8 @@ export function decide(
     }
     chosen = choose(policy, named.slots)
     if (chosen.choice.kind === 'trusted' || chosen.choice.kind === 'wait') return decision(chosen)
-    // Whether a private upstream holds the name is not known: it must not reach the others.
-    if (isPrivate && phase.some(isOutage)) return decision(chosen)
+    // A name that a private upstream holds, or may hold, must not reach the others.
+    if (isPrivate && phase.some(mayHoldName)) return decision(chosen)
   }
   return decision(chosen)
 }
@@ -77,12 +77,21 @@ function demandedByAgreement(policy: Policy, slots: readonly AnswerSlot[]): read
     .map(({ upstream }) => upstream)
 }
 
+/** Whether a private upstream has the path, or could not tell. One that has what it may not speak for holds nothing of its own. */
+function mayHoldName(slot: AnswerSlot): boolean {
+  const { answer } = slot
+  if (answer?.kind === 'refused') return answer.verdict.reason !== 'upstream-not-allowed'
+  return isOutage(slot)
+}
+
 function isCertain(policy: Policy, { choice, slots }: Chosen): boolean {
   if (choice.kind !== 'trusted') return false
   const { claim, verdict } = choice.answer
   const order = verdict.rule?.from ?? policy.upstreams.map(({ name }) => name)
-  const better = order.slice(0, order.indexOf(claim.upstream))
+  // Where no difference is stood, everybody's word counts.
+  const needed =
+    verdict.rule?.onDivergence === 'refuse' ? order : order.slice(0, order.indexOf(claim.upstream))
   return !slots.some(
-    ({ upstream, answer }) => answer?.kind === 'unknown' && better.includes(upstream),
+    ({ upstream, answer }) => answer?.kind === 'unknown' && needed.includes(upstream),
   )
 }

@@ -23,6 +23,8 @@ export type PolicyUpstream = {
 export type Policy = {
   /** Names what it says: the same rules, keys, upstreams and blocks have the same epoch, on every machine and after a restart. */
   readonly epoch: string
+  /** The same without the recalls of paths, which take claims away and make no other one better: what a choice rested on. */
+  readonly choiceEpoch: string
   readonly storeDir: StoreDir
   /** The largest NarSize that a claim may have, in bytes. */
   readonly maxNarBytes: number

@@ -72,11 +72,17 @@ export function decideViews(
 }
 
 /**
- * Whether Weir may sign what it serves: only what the enforced policy trusts too, and never what nobody vouches for.
+ * Whether Weir may sign what it serves. `once-verified`: a content address alone vouches, which a signature does not cover, so that the
+ * NAR must have been seen. `never`: the enforced policy does not trust it, or nobody vouches.
  */
-export function maySign({ enforced: { choice } }: Views, answer: TrustedAnswer): boolean {
-  if (choice.kind !== 'trusted' || answer.verdict.voucher.kind === 'insecure') return false
-  return choice.answer.verdict.voucher.kind !== 'insecure' && areEqual([choice.answer, answer])
+export type MaySign = 'always' | 'once-verified' | 'never'
+
+/** Whether Weir may sign an answer that is served: by what vouches for it, and for the same in the enforced policy. */
+export function maySign({ enforced: { choice } }: Views, answer: TrustedAnswer): MaySign {
+  if (choice.kind !== 'trusted' || !areEqual([choice.answer, answer])) return 'never'
+  const vouchers = [answer, choice.answer].map(({ verdict }) => verdict.voucher.kind)
+  if (vouchers.includes('insecure')) return 'never'
+  return vouchers.includes('content-address') ? 'once-verified' : 'always'
 }
 
 /** Why the enforced policy would refuse what is served; `null` where it would not. */

@@ -12,8 +12,13 @@ export type StoredNar = StoredClaim & {
   readonly key: NarKey
   /** What other upstreams said of it, and was equal: a rule may want several. */
   readonly witnesses: readonly StoredClaim[]
-  /** Whether nobody could still have had a better claim; else the upstreams are asked again. */
-  readonly isCertain: boolean
+  /** The content address that the file was held against, as in a narinfo's CA; `null` where there was none. */
+  readonly verifiedCa: string | null
+  /**
+   * The policy's `choiceEpoch` under which nobody could still have had a better claim; `null` where somebody could. Under any other the
+   * upstreams are asked again.
+   */
+  readonly certainIn: string | null
   readonly fileBytes: number
   /** sha256 of the file, as `sha256:nix32`. */
   readonly fileHash: string

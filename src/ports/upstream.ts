@@ -12,6 +12,8 @@ export type UpstreamErrorCode =
   | 'status'
   /** It failed so often that it is not asked for a while. */
   | 'breaker-open'
+  /** Weir itself has too many questions to it. */
+  | 'overloaded'
   | 'too-large'
   | 'unexpected-encoding'
   | 'url-refused'
@@ -22,10 +24,17 @@ export type UpstreamErrorCode =
 export class UpstreamError extends Error {
   override readonly name = 'UpstreamError'
   readonly code: UpstreamErrorCode
+  /** The HTTP status, where the code is `status`. */
+  readonly status: number | null
 
-  constructor(code: UpstreamErrorCode, message: string, options?: ErrorOptions) {
+  constructor(
+    code: UpstreamErrorCode,
+    message: string,
+    options?: ErrorOptions & { readonly status?: number },
+  ) {
     super(message, options)
     this.code = code
+    this.status = options?.status ?? null
   }
 }
 

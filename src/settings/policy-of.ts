@@ -26,7 +26,9 @@ export function policyOf(settings: Settings, state: PolicyState): Policy {
     enforce: policy.enforce,
     blocks: [...blocks, ...state.blocks],
   }
-  return { epoch: epochOf(content), ...content }
+  const keyBlocks = content.blocks.filter(({ blocked }) => blocked.kind === 'key')
+  const choiceEpoch = epochOf({ ...content, blocks: keyBlocks })
+  return { epoch: epochOf(content), choiceEpoch, ...content }
 }
 
 /** Without what says only how it is reached: a change of its address changes no verdict. */
@@ -48,7 +50,7 @@ function importUpstream(keys: PolicyUpstream['keys']): PolicyUpstream {
   }
 }
 
-function epochOf(policy: Omit<Policy, 'epoch'>): string {
+function epochOf(policy: Omit<Policy, 'epoch' | 'choiceEpoch'>): string {
   const plain = {
     ...policy,
     upstreams: policy.upstreams.map((each) => ({ ...each, keys: each.keys.map(formatPublicKey) })),

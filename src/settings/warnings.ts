@@ -20,6 +20,7 @@ export function findWarnings(document: SettingsDocument): readonly string[] {
       (name) =>
         `The upstream "${name}" is allowed by no rule, and policy.unmatched is "deny": nothing is ever taken from it.`,
     ),
+    ...askedTooLate(upstream),
     ...partlyTaken(document),
     ...(policy.enforce
       ? []
@@ -38,6 +39,17 @@ function unreachable(document: SettingsDocument): readonly string[] {
   return [...names, ...(imported.keys.length > 0 ? ['import'] : [])].filter(
     (name) => !allowed.has(name),
   )
+}
+
+/** Private upstreams that come after others: what is asked of them was asked of those before. */
+function askedTooLate(upstreams: SettingsDocument['upstream']): readonly string[] {
+  const open = upstreams.filter((each) => !each.private)
+  return upstreams
+    .filter((each) => each.private && open.some(({ tier }) => tier < each.tier))
+    .map(
+      ({ name, tier }) =>
+        `The upstream "${name}" is private and has tier ${tier}: others are asked first, and see what is asked of it. With the lowest tier it is asked alone.`,
+    )
 }
 
 function partlyTaken({ rule: rules }: SettingsDocument): readonly string[] {

@@ -3,11 +3,12 @@ import { formatHash } from '../nix/hash.ts'
 import type { Narinfo } from '../nix/narinfo.ts'
 import type { NarKey } from '../nix/nar-key.ts'
 import type { TrustedAnswer } from '../policy/answer.ts'
+import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { NarFile, NarStore } from '../ports/nar-store.ts'
 import type { Inquiry } from './inquiry.ts'
 import type { StoreKeeper } from './store-keeper.ts'
-import { storedRecord } from './stored-record.ts'
+import { promisedCa, storedRecord } from './stored-record.ts'
 
 const readBytes = 256 * 1024
 
@@ -24,6 +25,7 @@ export async function adoptNar(
     readonly keeper: StoreKeeper
     readonly clock: Clock
     readonly verifyStored: VerifyStored
+    readonly policy: () => Policy
   },
   key: NarKey,
   answer: TrustedAnswer,
@@ -38,10 +40,11 @@ export async function adoptNar(
     }
     const { fileHash, fileBytes } = await hashFile(file)
     const etag = `"${fileHash.slice(fileHash.indexOf(':') + 1)}"`
-    const { isCertain } = inquiry.views.serving
-    const said = { trusted: inquiry.trusted(), isCertain }
-    const verified = { fileBytes, fileHash, etag }
-    await deps.keeper.adopt(storedRecord(key, answer, said, verified, deps.clock.nowMs()))
+    // A policy that changed while the file was read is a recall, perhaps, which has looked for records already.
+    if (!inquiry.trusted().some(({ claim }) => claim === answer.claim)) return false
+    const verified = { fileBytes, fileHash, etag, verifiedCa: promisedCa(answer) }
+    const at = { policy: deps.policy(), nowMs: deps.clock.nowMs() }
+    await deps.keeper.adopt(storedRecord(key, answer, inquiry, verified, at))
     return true
   } finally {
     await file.close()

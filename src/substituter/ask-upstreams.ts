@@ -1,5 +1,5 @@
 import { formatStorePath, type StorePathHash } from '../nix/store-path.ts'
-import { readClaim } from '../policy/claim.ts'
+import { type Claim, readClaim } from '../policy/claim.ts'
 import type { ExpectedName } from '../policy/names.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { JudgedSlot, Reply } from '../policy/views.ts'
@@ -19,8 +19,8 @@ export type AskDeps = {
   readonly log: Log
   readonly meter: Meter
   readonly evidence: Evidence
-  /** How long an upstream may take for a narinfo. */
-  readonly narinfoTimeoutMs: () => number
+  /** Whether a claim's NAR turned out not to have the content address that is all that vouches for it. */
+  readonly isRefuted: (claim: Claim) => boolean
   /** Aborted when Weir stops. */
   readonly stopping: AbortSignal
 }
@@ -62,8 +62,7 @@ async function askOne(
     deps.meter.upstreamAnswered({ upstream: upstream.name, object: 'narinfo', result, seconds })
   }
   try {
-    const deadline = AbortSignal.timeout(deps.narinfoTimeoutMs())
-    const text = await upstream.narinfo(hash, AbortSignal.any([deadline, deps.stopping]))
+    const text = await upstream.narinfo(hash, deps.stopping)
     measure(text === null ? 'absent' : 'found')
     return text === null ? { kind: 'absent' } : readReply(deps, policy, upstream.name, hash, text)
   } catch (error) {
@@ -94,7 +93,10 @@ function readReply(
   text: Uint8Array,
 ): Reply {
   const reading = readClaim(policy, upstream, hash, text)
-  if (reading.kind === 'claim') return reading
+  if (reading.kind === 'claim') {
+    if (!deps.isRefuted(reading.claim)) return reading
+    return { kind: 'unknown', code: 'refuted', reason: 'its NAR was wrong a while ago' }
+  }
   const { reason } = reading
   deps.meter.claimJudged(upstream, 'malformed')
   deps.log.warn({ event: 'claim.malformed', upstream, hash, reason })

@@ -21,6 +21,8 @@ export type BuildLogDeps = {
   readonly log: Log
 }
 
+/** From the question to the log's last byte: a reader who stalls does not hold the upstream's connection for ever. */
+const maxLogMs = 2 * 60_000
 const maxLogBytes = 64 * 1024 * 1024
 
 /**
@@ -60,7 +62,8 @@ async function ask(
   const upstream = upstreams().find((each) => each.name === name)
   if (upstream === undefined) return null
   try {
-    return await upstream.buildLog(derivation, signal)
+    const deadline = AbortSignal.timeout(maxLogMs)
+    return await upstream.buildLog(derivation, AbortSignal.any([signal, deadline]))
   } catch (error) {
     if (!(error instanceof UpstreamError)) throw error
     const { code, message: reason } = error

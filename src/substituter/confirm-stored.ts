@@ -1,10 +1,8 @@
-import { formatContentAddress } from '../nix/content-address.ts'
 import { isSameNar } from '../nix/nar-key.ts'
-import type { Narinfo } from '../nix/narinfo.ts'
 import type { TrustedAnswer } from '../policy/answer.ts'
 import { readClaim } from '../policy/claim.ts'
 import type { Policy } from '../policy/policy.ts'
-import type { StoredNar } from '../ports/catalog.ts'
+import type { StoredClaim, StoredNar } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { PathFinder } from './find-path.ts'
@@ -12,7 +10,7 @@ import type { Inquiry } from './inquiry.ts'
 import type { NarinfoSource } from './known-narinfos.ts'
 import { narKeyOf } from './render-narinfo.ts'
 import type { StoreKeeper } from './store-keeper.ts'
-import { storedRecord } from './stored-record.ts'
+import { storedRecord, wasHeldAgainst } from './stored-record.ts'
 
 type Deps = {
   readonly policy: () => Policy
@@ -31,17 +29,17 @@ export async function confirmStored(
   inquiry: Inquiry,
   answer: TrustedAnswer,
 ): Promise<NarinfoSource> {
-  const key = narKeyOf(answer.verdict.narinfo)
   const policy = deps.policy()
+  const key = narKeyOf(answer.verdict.narinfo)
   const records = await deps.finder.records(key.storePathHash)
   const found = records.find((stored) => isSameNar(stored.key, key)) ?? null
-  const stored = found !== null && wasHeldAgainst(policy, found, answer) ? found : null
-  const { isCertain } = inquiry.views.serving
+  const stored = found !== null && keepsPromise(policy, found, answer) ? found : null
   if (stored !== null && deps.policy() === policy) {
-    const said = { trusted: inquiry.trusted(), isCertain }
-    const record = storedRecord(key, answer, said, stored, deps.clock.nowMs())
+    const at = { policy, nowMs: deps.clock.nowMs() }
+    const record = storedRecord(key, answer, inquiry, stored, at)
+    const witnesses = [...record.witnesses, ...silentWitnesses(inquiry, answer, stored)]
     await deps.keeper
-      .adopt({ ...record, storedAtMs: stored.storedAtMs })
+      .adopt({ ...record, witnesses, storedAtMs: stored.storedAtMs })
       .catch((error: unknown) => {
         // A catalog that fails costs another question to the upstreams some day.
         deps.log.error({ event: 'catalog.failed', err: error })
@@ -51,19 +49,26 @@ export async function confirmStored(
     answer,
     maySign: inquiry.maySign(answer),
     wouldRefuse: inquiry.wouldRefuse(answer),
-    ...{ stored, isCertain },
+    ...{ stored, isCertain: inquiry.views.serving.isCertain },
   }
 }
 
-/** Whether the file was held against all that the answer promises: its NarSize, and its CA where it has one. */
-function wasHeldAgainst(policy: Policy, stored: StoredNar, { verdict }: TrustedAnswer): boolean {
-  const reading = readClaim(policy, stored.upstream, stored.key.storePathHash, stored.claim)
-  if (reading.kind === 'malformed') return false
-  const { narSize, ca } = verdict.narinfo
-  const held = reading.claim.narinfo
-  return held.narSize === narSize && (ca === null || caOf(held) === caOf(verdict.narinfo))
+/** What others said earlier who have not answered this time: their word still counts for what it was. */
+function silentWitnesses(
+  { slots }: Inquiry,
+  { claim }: TrustedAnswer,
+  stored: StoredNar,
+): readonly StoredClaim[] {
+  return [stored, ...stored.witnesses].filter(({ upstream }) => {
+    const answer = slots.find((slot) => slot.upstream === upstream)?.answer ?? null
+    return upstream !== claim.upstream && (answer === null || answer.kind === 'unknown')
+  })
 }
 
-function caOf({ ca }: Pick<Narinfo, 'ca'>): string | null {
-  return ca === null ? null : formatContentAddress(ca)
+/** Whether the file was held against all that the answer promises: its NarSize, and its CA where it has one. */
+function keepsPromise(policy: Policy, stored: StoredNar, answer: TrustedAnswer): boolean {
+  const reading = readClaim(policy, stored.upstream, stored.key.storePathHash, stored.claim)
+  if (reading.kind === 'malformed') return false
+  const { narSize } = reading.claim.narinfo
+  return narSize === answer.verdict.narinfo.narSize && wasHeldAgainst(answer, stored.verifiedCa)
 }

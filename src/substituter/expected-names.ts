@@ -15,15 +15,19 @@ export type ExpectedNames = {
 
 /** Some 30 MB at the most; what is forgotten is learnt again with the next claim that refers to it. */
 const maxNames = 200_000
+/** So that no claim alone makes the others forgotten. */
+const maxNamesOfClaim = 2000
+/** What an upstream said once does not bind the others for ever. */
+const expectedMs = 6 * 60 * 60_000
 
 export function createExpectedNames(): ExpectedNames {
-  const names = new LRUCache<StorePathHash, ExpectedName>({ max: maxNames })
+  const names = new LRUCache<StorePathHash, ExpectedName>({ max: maxNames, ttl: expectedMs })
   return {
     note(policy, { claim, verdict }) {
-      // What nobody vouches for says nothing of other paths.
-      if (verdict.voucher.kind === 'insecure') return
+      // Only who signs says something of other paths: anybody can make a content address, with any references.
+      if (verdict.voucher.kind !== 'signature') return
       const rank = rankOf(policy, claim.upstream)
-      for (const { hash, name } of verdict.narinfo.references) {
+      for (const { hash, name } of verdict.narinfo.references.slice(0, maxNamesOfClaim)) {
         if (rank < (names.get(hash)?.rank ?? Infinity)) names.set(hash, { name, rank })
       }
     },

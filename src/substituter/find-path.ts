@@ -4,6 +4,7 @@ import { formatHash } from '../nix/hash.ts'
 import type { Lie } from '../policy/names.ts'
 import type { Catalog, StoredNar } from '../ports/catalog.ts'
 import { type AskDeps, askUpstreams } from './ask-upstreams.ts'
+import { expiryBy } from './expiry.ts'
 import { createExpectedNames, type ExpectedNames } from './expected-names.ts'
 import type { Inquiry } from './inquiry.ts'
 import { judgeStored, type StoredAnswer } from './stored-answers.ts'
@@ -46,6 +47,7 @@ export function createPathFinder(deps: FindDeps): PathFinder {
   const remembered = new LRUCache<StorePathHash, Inquiry>({
     maxSize: maxRememberedBytes,
     ttl: rememberedMs,
+    ...expiryBy(deps.clock),
     sizeCalculation: (inquiry) => inquiryBytes(inquiry),
   })
 
@@ -63,12 +65,16 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     }
     await inquiry.settled
     if (!isCurrent()) return
+    // Late answers count for the memory that it takes.
+    if (remembered.get(hash) === inquiry) {
+      remembered.set(hash, inquiry, { ttl: remembered.getRemainingTTL(hash) })
+    }
     findings(deps, hash, inquiry)
-    // A late answer may still have proved the choice wrong.
+    // A late answer may still have proved the choice wrong. Who asked anew would get the same wrong one first.
     const { choice: now } = inquiry.views.serving
     if (choice.kind !== 'trusted') return
     if (now.kind === 'trusted' && now.answer.claim === choice.answer.claim) return
-    if (remembered.get(hash) === inquiry) remembered.delete(hash)
+    if (now.kind !== 'trusted' && remembered.get(hash) === inquiry) remembered.delete(hash)
     deps.reconsidered(hash)
   }
 

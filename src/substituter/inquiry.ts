@@ -7,6 +7,7 @@ import {
   decideViews,
   type JudgedSlot,
   maySign,
+  type MaySign,
   replied,
   type Reply,
   unaskedSlots,
@@ -81,7 +82,7 @@ export class Inquiry {
   }
 
   /** Whether Weir may sign what this answer says. */
-  maySign(answer: TrustedAnswer): boolean {
+  maySign(answer: TrustedAnswer): MaySign {
     return maySign(this.views, answer)
   }
 

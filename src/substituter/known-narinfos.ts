@@ -3,16 +3,19 @@ import { formatStorePath, type StoreDir, type StorePathHash } from '../nix/store
 import type { TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { RefusalReason } from '../policy/verdict.ts'
+import type { MaySign } from '../policy/views.ts'
 import type { StoredNar } from '../ports/catalog.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { Evidence } from '../ports/evidence.ts'
 import type { Meter } from '../ports/meter.ts'
+import { expiryBy } from './expiry.ts'
 import type { PathFinder } from './find-path.ts'
 import { renderNarinfo, type Signing } from './render-narinfo.ts'
 
 /** A trusted answer about a path, and what it rests on. */
 export type NarinfoSource = {
   readonly answer: TrustedAnswer
-  readonly maySign: boolean
+  readonly maySign: MaySign
   readonly wouldRefuse: RefusalReason | null
   readonly stored: StoredNar | null
   /** Whether no better upstream could have said something else. */
@@ -40,6 +43,7 @@ type Deps = {
   readonly finder: Pick<PathFinder, 'names'>
   readonly meter: Meter
   readonly evidence: Evidence
+  readonly clock: Clock
 }
 
 const maxKnownBytes = 32 * 1024 * 1024
@@ -52,6 +56,7 @@ export function createKnownNarinfos(deps: Deps): KnownNarinfos {
   const known = new LRUCache<StorePathHash, KnownNarinfo>({
     maxSize: maxKnownBytes,
     ttl: knownMs,
+    ...expiryBy(deps.clock),
     sizeCalculation: ({ body }) => 1000 + 6 * body.length,
   })
   return {
@@ -63,11 +68,13 @@ export function createKnownNarinfos(deps: Deps): KnownNarinfos {
       const policy = deps.policy()
       const { answer, maySign, stored } = source
       const signing = { ...deps.signing(), maySign }
-      deps.finder.names.note(policy, answer)
       const body = Buffer.from(renderNarinfo(answer.verdict, deps.storeDir, signing, stored))
       return { ...source, policy, body }
     },
     remember(entry) {
+      // An answer by another policy is not remembered, nor what its references say.
+      if (entry.policy !== deps.policy()) return
+      deps.finder.names.note(entry.policy, entry.answer)
       const { hash } = entry.answer.claim.narinfo.storePath
       known.set(hash, entry, { ttl: entry.isCertain ? knownMs : uncertainMs })
     },

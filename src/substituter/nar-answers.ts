@@ -2,7 +2,7 @@ import { isSameNar, type NarKey } from '../nix/nar-key.ts'
 import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { Evidence } from '../ports/evidence.ts'
+import type { ServedNar } from '../ports/evidence.ts'
 import type { NarStore } from '../ports/nar-store.ts'
 import { adoptNar, type VerifyStored } from './adopt-nar.ts'
 import type { NarAnswer, NarPeek, NarRequest, NoClaim } from './answers.ts'
@@ -23,23 +23,25 @@ export type NarAnswerDeps = {
   readonly store: NarStore
   readonly keeper: StoreKeeper
   readonly clock: Clock
-  readonly evidence: Evidence
   readonly verifyStored: VerifyStored
   readonly bodies: ServedBodies
 }
 
 type FoundNar = Extract<NarAnswer, { kind: 'found' }>
+type UnopenedNar = Exclude<NarAnswer, FoundNar>
+/** A NAR that can be handed out, and what is recorded once it is. */
+export type OpenedNar = FoundNar & { readonly served: ServedNar }
 
 /**
  * The NAR for a key, as the policy of this moment has it: one that is on its way, one that is stored, or one that a trusted claim
- * promises. What is handed out is noted as evidence, and breaks off when it is trusted no more.
+ * promises. Its body breaks off when it is trusted no more.
  */
 export async function answerNar(
   deps: NarAnswerDeps,
   key: NarKey,
   { isResume, client }: NarRequest,
   signal: AbortSignal,
-): Promise<NarAnswer> {
+): Promise<OpenedNar | UnopenedNar> {
   if (isResume && deps.transfers.wasBroken(key)) return { kind: 'broken' }
   const running = deps.transfers.running(key)
   if (running !== null) return fromTransfer(deps, key, running, client, signal)
@@ -68,7 +70,7 @@ async function fromStore(
   deps: NarAnswerDeps,
   key: NarKey,
   client: string,
-): Promise<FoundNar | null> {
+): Promise<OpenedNar | null> {
   const records = await deps.finder.records(key.storePathHash)
   const trusted = (): StoredAnswer | undefined =>
     judgeStored(deps.policy(), records, deps.finder.names.expected(key.storePathHash)).find(
@@ -80,10 +82,11 @@ async function fromStore(
   const file = await deps.store.open(key)
   if (file !== null && (await file.size()) === stored.fileBytes) {
     deps.keeper.used(key)
-    deps.evidence.served(servedNar(answer, deps.policy(), client))
+    const served = servedNar(answer, deps.policy(), client)
     const body = storedBody(file, stored.fileBytes, stored.etag)
     const watched = deps.bodies.watch(body, () => trusted() !== undefined)
-    return { kind: 'found', body: watched, upstream: answer.claim.upstream, isStored: true }
+    const { upstream } = answer.claim
+    return { kind: 'found', body: watched, upstream, isStored: true, served }
   }
   // Somebody removed or cut the file behind Weir's back: fetch it again.
   await file?.close()
@@ -98,7 +101,7 @@ async function fromTransfer(
   { transfer, inquiry }: RunningTransfer,
   client: string,
   signal: AbortSignal,
-): Promise<NarAnswer> {
+): Promise<OpenedNar | UnopenedNar> {
   const isTrusted = (): boolean => trustedNow(inquiry, key) !== null
   const body = deps.bodies.watch(transferBody(transfer), isTrusted)
   try {
@@ -109,8 +112,8 @@ async function fromTransfer(
   }
   const answer = trustedNow(inquiry, key)
   if (answer !== null && (transfer.failure === null || transfer.released > 0)) {
-    deps.evidence.served(servedNar(answer, deps.policy(), client))
-    return { kind: 'found', body, upstream: null, isStored: false }
+    const served = servedNar(answer, deps.policy(), client)
+    return { kind: 'found', body, upstream: null, isStored: false, served }
   }
   await body[Symbol.asyncDispose]()
   return { kind: 'failed', failure: transfer.failure ?? { kind: 'refused', failures: [] } }

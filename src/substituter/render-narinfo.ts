@@ -6,6 +6,7 @@ import type { Narinfo } from '../nix/narinfo.ts'
 import { type SecretKey, sign, type Signature } from '../nix/signature.ts'
 import type { StoreDir } from '../nix/store-path.ts'
 import type { TrustedVerdict } from '../policy/verdict.ts'
+import type { MaySign } from '../policy/views.ts'
 
 /** Whose signatures an answer carries: the upstreams' and Weir's, only Weir's, or only the upstreams'. */
 export type SigningMode = 'add' | 'replace' | 'keep'
@@ -13,7 +14,12 @@ export type SigningMode = 'add' | 'replace' | 'keep'
 export type Signing = { readonly mode: SigningMode; readonly key: SecretKey }
 
 /** How one answer is signed: `maySign` says whether Weir may put its own name to it. */
-export type AnswerSigning = Signing & { readonly maySign: boolean }
+export type AnswerSigning = Signing & { readonly maySign: MaySign }
+
+/** How a narinfo in the cache folder is signed: it keeps the upstreams' signatures in every mode. */
+export function storedSigning({ mode, key }: Signing): Signing {
+  return { mode: mode === 'replace' ? 'add' : mode, key }
+}
 
 /** What is known of the file behind an answer's URL: `null` before its NAR was verified. */
 export type VerifiedFile = { readonly fileHash: string; readonly fileBytes: number } | null
@@ -46,7 +52,7 @@ export function renderNarinfo(
 }
 
 function signatures(
-  { narinfo, voucher }: TrustedVerdict,
+  { narinfo }: TrustedVerdict,
   storeDir: StoreDir,
   { mode, key, maySign }: AnswerSigning,
   file: VerifiedFile,
@@ -54,7 +60,7 @@ function signatures(
   if (mode === 'keep') return narinfo.signatures
   // A signature does not cover CA. Signed before its NAR was seen, a path that only its content address proves could
   // be passed on with its CA cut off and any NarHash.
-  const mayVouch = maySign && (voucher.kind === 'signature' || file !== null)
+  const mayVouch = maySign === 'always' || (maySign === 'once-verified' && file !== null)
   const own = mayVouch ? [sign(key, fingerprint(narinfo, storeDir))] : []
   return mode === 'replace' ? own : [...narinfo.signatures, ...own]
 }

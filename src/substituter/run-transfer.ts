@@ -3,19 +3,22 @@ import { formatHash } from '../nix/hash.ts'
 import { isSameNar, type NarKey, narFileName } from '../nix/nar-key.ts'
 import type { StoreDir } from '../nix/store-path.ts'
 import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
+import type { Claim } from '../policy/claim.ts'
+import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { Meter } from '../ports/meter.ts'
 import type { IngestOutcome, NarIngest, NarSource, SourceFailure } from '../ports/nar-ingest.ts'
 import type { NarStore, StagedNar } from '../ports/nar-store.ts'
 import type { Inquiry } from './inquiry.ts'
-import { narKeyOf, renderNarinfo, type Signing } from './render-narinfo.ts'
+import { narKeyOf, renderNarinfo, type Signing, storedSigning } from './render-narinfo.ts'
 import type { StoreKeeper } from './store-keeper.ts'
-import { storedRecord } from './stored-record.ts'
+import { promisedCa, storedRecord, wasHeldAgainst } from './stored-record.ts'
 import type { Suspects } from './suspects.ts'
 import type { Transfer, TransferFailure } from './transfer.ts'
 
 export type RunDeps = {
+  readonly policy: () => Policy
   readonly storeDir: StoreDir
   readonly signing: () => Signing
   readonly store: NarStore
@@ -28,6 +31,8 @@ export type RunDeps = {
   readonly nar: () => { readonly verifyFirstBytes: number; readonly zstdLevel: number }
   /** Whether an upstream is one that files can be fetched from. */
   readonly isRemote: (upstream: string) => boolean
+  /** Told of a claim that only its content address vouched for, and whose NAR was wrong. */
+  readonly refuted: (claim: Claim) => void
   /** Aborted when transfers must end, finished or not. */
   readonly stopping: AbortSignal
 }
@@ -88,6 +93,12 @@ async function run(deps: RunDeps, work: Run): Promise<void> {
     if (untried(deps, inquiry, key, tried).length === 0) break
   }
   transfer.fail(failureOf(failures, isSkipped, inquiry))
+  for (const { claim, verdict } of claimsFor(inquiry, key)) {
+    const isWrong = failures.some(
+      ({ upstream, kind }) => upstream === claim.upstream && kind === 'corrupt',
+    )
+    if (isWrong && verdict.voucher.kind === 'content-address') deps.refuted(claim)
+  }
 }
 
 function untried(
@@ -177,14 +188,12 @@ async function complete(
   const kept = trusted.find(({ claim }) => claim === heldAgainst.claim)
   const [chosen] = inquiry.trusted()
   if (kept === undefined || chosen === undefined || !trusted.includes(chosen)) return
-  const { isCertain } = inquiry.views.serving
-  const stored = storedRecord(key, kept, { trusted, isCertain }, outcome, deps.clock.nowMs())
-  const narinfo = renderNarinfo(
-    kept.verdict,
-    deps.storeDir,
-    { ...deps.signing(), maySign: inquiry.maySign(kept) },
-    outcome,
-  )
+  const verified = { ...outcome, verifiedCa: promisedCa(heldAgainst) }
+  if (!wasHeldAgainst(kept, verified.verifiedCa)) return
+  const at = { policy: deps.policy(), nowMs: deps.clock.nowMs() }
+  const stored = storedRecord(key, kept, inquiry, verified, at)
+  const signing = { ...storedSigning(deps.signing()), maySign: inquiry.maySign(kept) }
+  const narinfo = renderNarinfo(kept.verdict, deps.storeDir, signing, outcome)
   await deps.keeper.keep(work.staged, stored, narinfo)
   if (!claimsFor(inquiry, key).some(({ claim }) => claim === kept.claim)) {
     // The policy changed while it was written: a recall may have looked for it already.

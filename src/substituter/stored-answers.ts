@@ -8,17 +8,19 @@ import {
   decideViews,
   type JudgedSlot,
   maySign,
+  type MaySign,
   replied,
   type Views,
   wouldRefuse,
 } from '../policy/views.ts'
 import type { StoredClaim, StoredNar } from '../ports/catalog.ts'
 import { narKeyOf } from './render-narinfo.ts'
+import { wasHeldAgainst } from './stored-record.ts'
 
 /** A NAR in the store whose claims the policy trusts now. */
 export type StoredAnswer = {
   readonly answer: TrustedAnswer
-  readonly maySign: boolean
+  readonly maySign: MaySign
   /** Report only: why the enforced policy would refuse it. */
   readonly wouldRefuse: RefusalReason | null
   readonly stored: StoredNar
@@ -75,7 +77,12 @@ function slotOf(policy: Policy, stored: StoredNar, said: StoredClaim): JudgedSlo
     ...{ upstream: said.upstream, optional: false, isAsked: true },
     ...{ reply: null, enforced: null, serving: null },
   }
-  return replied(policy, slot, reading)
+  const judged = replied(policy, slot, reading)
+  // What promises a content address that the file was not held against speaks of a file that nobody has seen.
+  const isSeen = [judged.enforced, judged.serving].every(
+    (answer) => answer?.kind !== 'trusted' || wasHeldAgainst(answer, stored.verifiedCa),
+  )
+  return isSeen ? judged : null
 }
 
 function speaksOf({ verdict }: TrustedAnswer, { key }: StoredNar): boolean {

@@ -1,5 +1,6 @@
 import type { NarKey } from '../nix/nar-key.ts'
 import type { StoreDir, StorePathHash } from '../nix/store-path.ts'
+import type { Evidence } from '../ports/evidence.ts'
 import type { Log } from '../ports/log.ts'
 import type { Meter } from '../ports/meter.ts'
 import type { NarAnswer, NarinfoAnswer, NarPeek, NarRequest, NoClaim } from './answers.ts'
@@ -7,7 +8,9 @@ import { confirmStored } from './confirm-stored.ts'
 import { createKnownNarinfos, type KnownNarinfo } from './known-narinfos.ts'
 import { answerNar, type NarAnswerDeps, peekNar } from './nar-answers.ts'
 import type { Signing } from './render-narinfo.ts'
+import type { Inquiry } from './inquiry.ts'
 import { createServedBodies } from './served-bodies.ts'
+import type { StoredAnswer } from './stored-answers.ts'
 
 export type * from './answers.ts'
 
@@ -29,6 +32,7 @@ export type SubstituterDeps = Omit<NarAnswerDeps, 'bodies'> & {
   readonly signing: () => Signing
   readonly log: Log
   readonly meter: Meter
+  readonly evidence: Evidence
 }
 
 export function createSubstituter(deps: SubstituterDeps): Substituter {
@@ -50,17 +54,21 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
 
   /** What is stored and certain, else what the upstreams say. */
   const find = async (hash: StorePathHash): Promise<KnownNarinfo | NoClaim> => {
-    const [best] = await deps.finder.stored(hash)
-    const stored = best && { ...best, isCertain: best.stored.isCertain }
-    if (stored?.isCertain === true) return known.make(stored)
+    const [stored] = await deps.finder.stored(hash)
+    if (stored?.stored.certainIn === deps.policy().choiceEpoch) {
+      return known.make({ ...stored, isCertain: true })
+    }
     const inquiry = deps.finder.inquire(hash)
-    const choice = await inquiry.chosen
+    const chosen = await inquiry.chosen
+    // What came after the choice may have made it another.
+    const { choice: now } = inquiry.views.serving
+    const choice = now.kind === 'wait' ? chosen : now
     if (choice.kind === 'trusted') {
       return known.make(await confirmStored(deps, inquiry, choice.answer))
     }
-    // What was stored when a better upstream could not tell is still the best that is known, unless it was contradicted.
-    const isContradicted = inquiry.slots.some(({ answer }) => answer?.kind === 'refused')
-    if (stored !== undefined && !isContradicted) return known.make(stored)
+    if (stored !== undefined && mayStandIn(stored, inquiry)) {
+      return known.make({ ...stored, isCertain: false })
+    }
     return { kind: choice.kind, slots: inquiry.slots }
   }
 
@@ -73,14 +81,20 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
       known.remember(found)
       return narinfoOf(found)
     },
-    nar: (key, request, signal) =>
-      underOnePolicy(
+    async nar(key, request, signal) {
+      const answer = await underOnePolicy(
         deps,
         () => answerNar(nars, key, request, signal),
         async (answer) => {
           if (answer.kind === 'found') await answer.body[Symbol.asyncDispose]()
         },
-      ),
+      )
+      if (answer.kind !== 'found') return answer
+      // What another policy discarded was handed out to nobody.
+      const { served, ...found } = answer
+      deps.evidence.served(served)
+      return found
+    },
     peek: (key) => underOnePolicy(deps, () => peekNar(nars, key)),
     changed(hash) {
       known.forget(hash)
@@ -90,6 +104,15 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
       bodies.policyChanged()
     },
   }
+}
+
+/**
+ * Whether what is stored is still the best that is known, where the upstreams gave no trusted claim. Not where its own upstream's claim
+ * was refused meanwhile, nor where a rule wants everybody's word.
+ */
+function mayStandIn({ answer, stored }: StoredAnswer, { slots }: Inquiry): boolean {
+  if (answer.verdict.rule?.onDivergence === 'refuse') return false
+  return !slots.some((slot) => slot.upstream === stored.upstream && slot.answer?.kind === 'refused')
 }
 
 /** Finds an answer by the policy of now: one that changed while the answer was looked for has it looked for again. */

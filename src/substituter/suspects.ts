@@ -3,6 +3,7 @@ import type { NarKey } from '../nix/nar-key.ts'
 import { narFileName } from '../nix/nar-key.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { NarSource, SourceFailure } from '../ports/nar-ingest.ts'
+import { expiryBy } from './expiry.ts'
 
 /** Which upstreams gave a wrong NAR lately, and which bodies were broken off for it. */
 export type Suspects = {
@@ -24,8 +25,16 @@ const brokenMs = 2 * 60_000
 const maxSuspects = 10_000
 
 export function createSuspects(clock: Clock): Suspects {
-  const corruptAt = new LRUCache<string, number>({ max: maxSuspects, ttl: suspectedMs })
-  const brokenAt = new LRUCache<string, number>({ max: maxSuspects, ttl: brokenMs })
+  const corruptAt = new LRUCache<string, number>({
+    max: maxSuspects,
+    ttl: suspectedMs,
+    ...expiryBy(clock),
+  })
+  const brokenAt = new LRUCache<string, number>({
+    max: maxSuspects,
+    ttl: brokenMs,
+    ...expiryBy(clock),
+  })
   const nameOf = (key: NarKey, upstream: string): string => `${upstream}/${narFileName(key)}`
   return {
     note(key, failure, earlier) {

@@ -4,7 +4,7 @@ import type { Log } from '../ports/log.ts'
 import { type Upstream, UpstreamError, type UpstreamErrorCode } from '../ports/upstream.ts'
 
 /** Codes that say that the upstream is down, not that this object cannot be had from it. */
-const outages: ReadonlySet<UpstreamErrorCode> = new Set(['connect', 'timeout', 'reset', 'status'])
+const outages: ReadonlySet<UpstreamErrorCode> = new Set(['connect', 'timeout', 'reset'])
 
 /** The same upstream, which is not asked for a while once it failed several times in a row: it throws `breaker-open` at once. */
 export function createBreakingUpstream(
@@ -28,24 +28,31 @@ export function createBreakingUpstream(
     if (!admission.isAdmitted) {
       throw new UpstreamError('breaker-open', 'it failed several times, and is not asked just now')
     }
+    const isProbe = breaker.kind === 'probing'
+    const ended = (result: RequestResult): void => {
+      // A request from before it opened is not what the probe is to find out; only that it succeeded says enough.
+      if (breaker.kind === 'probing' && !isProbe && result !== 'succeeded') return
+      become(after(breaker, result, clock.nowMs()))
+    }
     try {
       const answer = await ask()
-      become(after(breaker, 'succeeded', clock.nowMs()))
+      ended('succeeded')
       return answer
     } catch (error) {
-      become(after(breaker, resultOf(error, signal), clock.nowMs()))
+      ended(resultOf(error, signal))
       throw error
     }
   }
   return {
     ...upstream,
+    // Narinfos alone move it: they are small, and no client decides how long one takes.
     narinfo: (hash, signal) => guarded(signal, () => upstream.narinfo(hash, signal)),
-    buildLog: (derivation, signal) => guarded(signal, () => upstream.buildLog(derivation, signal)),
-    realisation: (output, signal) => guarded(signal, () => upstream.realisation(output, signal)),
   }
 }
 
 function resultOf(error: unknown, signal: AbortSignal): RequestResult {
-  if (error instanceof UpstreamError) return outages.has(error.code) ? 'failed' : 'succeeded'
-  return signal.aborted ? 'abandoned' : 'succeeded'
+  if (!(error instanceof UpstreamError)) return signal.aborted ? 'abandoned' : 'succeeded'
+  const { code, status } = error
+  const isOutage = outages.has(code) || (status !== null && (status >= 500 || status === 429))
+  return isOutage ? 'failed' : 'succeeded'
 }

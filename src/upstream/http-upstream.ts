@@ -19,10 +19,13 @@ export type HttpUpstreamOptions = {
   readonly connectMs: number
   readonly headersMs: number
   readonly idleMs: number
+  /** For a whole narinfo. */
+  readonly narinfoMs: number
   /** Connections at one time. */
   readonly maxConnections: number
 }
 
+const maxLogConnections = 4
 const maxRedirects = 5
 const maxCacheInfoBytes = 64 * 1024
 
@@ -30,24 +33,33 @@ const maxCacheInfoBytes = 64 * 1024
 export function createHttpUpstream(options: HttpUpstreamOptions, lookup?: Lookup): Upstream {
   const root = new URL(`${options.url}/`)
   const reach = reachOfHost(root.hostname)
-  const agent = new Agent({
-    connect: createGuardedConnector({
-      connectTimeoutMs: options.connectMs,
-      mayBePrivate: (target) => reach === 'private' || namesHost(options.redirectHosts, target),
-      ...(lookup === undefined ? {} : { lookup }),
-    }),
-    headersTimeout: options.headersMs,
-    bodyTimeout: options.idleMs,
-    connections: options.maxConnections,
-    pipelining: 1,
-    maxHeaderSize: 64 * 1024,
-    allowH2: false,
-  })
+  const agentOf = (connections: number): Agent =>
+    new Agent({
+      connect: createGuardedConnector({
+        connectTimeoutMs: options.connectMs,
+        mayBePrivate: (target) => reach === 'private' || namesHost(options.redirectHosts, target),
+        ...(lookup === undefined ? {} : { lookup }),
+      }),
+      headersTimeout: options.headersMs,
+      bodyTimeout: options.idleMs,
+      connections,
+      pipelining: 1,
+      maxHeaderSize: 64 * 1024,
+      allowH2: false,
+    })
+  const agent = agentOf(options.maxConnections)
+  // Logs go out at their reader's speed: they have connections of their own, so that nobody holds those of the narinfos.
+  const logAgent = agentOf(maxLogConnections)
 
-  const get = async (url: URL, signal: AbortSignal, accept: string): Promise<Response | null> => {
+  const get = async (
+    url: URL,
+    signal: AbortSignal,
+    accept: string,
+    over = agent,
+  ): Promise<Response | null> => {
     let at = url
     for (let redirects = 0; redirects <= maxRedirects; redirects += 1) {
-      const response = await request(agent, at, options, signal, accept)
+      const response = await request(over, at, options, signal, accept)
       const location = redirectOf(response)
       if (location === null) return await definite(response)
       await giveUp(response)
@@ -72,14 +84,17 @@ export function createHttpUpstream(options: HttpUpstreamOptions, lookup?: Lookup
       return response && plainBody(response, signal)
     },
     async buildLog(derivation, signal) {
-      const response = await get(new URL(`log/${derivation}`, root), signal, 'br, gzip, identity')
+      const url = new URL(`log/${derivation}`, root)
+      const response = await get(url, signal, 'br, gzip, identity', logAgent)
       return response && decodedBody(response, signal)
     },
     async realisation(output, signal) {
       const response = await get(new URL(drvOutputFile(output), root), signal, 'identity')
       return response && (await readAll(plainBody(response, signal), maxRealisationBytes))
     },
-    close: () => agent.close(),
+    close: async () => {
+      await Promise.all([agent.close(), logAgent.close()])
+    },
   }
 }
 
@@ -145,7 +160,7 @@ async function definite(response: Response): Promise<Response | null> {
   if (statusCode === 200) return response
   await giveUp(response)
   if (statusCode === 404 || statusCode === 410) return null
-  throw new UpstreamError('status', `status ${statusCode}`)
+  throw new UpstreamError('status', `status ${statusCode}`, { status: statusCode })
 }
 
 /** Reads a body that nobody wants to its end, where that is near, so that its connection can be used again. */

@@ -18,6 +18,7 @@ export function upstreamOptions(
     connectMs: timeouts.connectMs,
     headersMs: timeouts.headersMs,
     idleMs: timeouts.idleMs,
+    narinfoMs: timeouts.narinfoMs,
     maxConnections,
   }
 }

@@ -2,6 +2,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { Upstream } from '../ports/upstream.ts'
 import { createBreakingUpstream } from './breaking-upstream.ts'
+import { createLimitedUpstream } from './limited-upstream.ts'
 import { createHttpUpstream, type HttpUpstreamOptions } from './http-upstream.ts'
 
 /** The upstreams of now, each with its circuit breaker. */
@@ -13,6 +14,9 @@ export type UpstreamSet = {
   close(): Promise<void>
 }
 
+/** Clients wait no longer themselves. */
+const queueMs = 60_000
+
 /** Connects upstreams; `local` ones, which no configuration names, come last and stay. */
 export function createUpstreamSet(
   options: readonly HttpUpstreamOptions[],
@@ -20,7 +24,13 @@ export function createUpstreamSet(
   deps: { readonly clock: Clock; readonly log: Log },
 ): UpstreamSet {
   const connect = (next: readonly HttpUpstreamOptions[]): readonly Upstream[] =>
-    next.map((each) => createBreakingUpstream(createHttpUpstream(each), deps))
+    next.map((each) =>
+      createLimitedUpstream(createBreakingUpstream(createHttpUpstream(each), deps), {
+        maxNarinfos: each.maxConnections,
+        narinfoMs: each.narinfoMs,
+        queueMs,
+      }),
+    )
   const closing = new Set<Promise<unknown>>()
   let remote = connect(options)
   let all = [...remote, ...local]

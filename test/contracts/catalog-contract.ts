@@ -10,7 +10,8 @@ export function record(path: string, nar: string, changes: Partial<StoredNar> = 
     upstream: 'ours',
     claim: new Uint8Array([0, 255, 10, 13, 195, 40]),
     witnesses: [],
-    isCertain: true,
+    certainIn: 'epoch-1',
+    verifiedCa: null,
     fileBytes: 1000,
     fileHash: `sha256:${'2'.repeat(52)}`,
     etag: `"${'3'.repeat(52)}"`,
@@ -151,15 +152,16 @@ function claimsContract(behaves: Behaves): void {
 
   behaves('whether a record is certain is found as it was put last', async (t, catalog) => {
     const { storePathHash } = record('0', '0').key
-    for (const isCertain of [false, true, false]) {
-      const stored = record('0', '0', { isCertain })
+    for (const certainIn of [null, 'epoch-1', 'epoch-2', null]) {
+      const verifiedCa = certainIn === null ? null : 'fixed:r:sha256:0'
+      const stored = record('0', '0', { certainIn, verifiedCa })
       await catalog.put(stored)
       t.strictSame(await catalog.find(storePathHash), [stored])
     }
   })
 
   behaves('a use changes neither witnesses nor certainty', async (t, catalog) => {
-    const stored = record('0', '0', { witnesses: [said('theirs', 1)], isCertain: false })
+    const stored = record('0', '0', { witnesses: [said('theirs', 1)], certainIn: null })
     await catalog.put(stored)
     const usedAtMs = stored.usedAtMs + 1
     await catalog.touch([stored.key], usedAtMs)

@@ -15,6 +15,7 @@ import { createImportUpstream } from '../../src/store/import-upstream.ts'
 import { openSqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts'
 import { createPathFinder } from '../../src/substituter/find-path.ts'
 import type { SigningMode } from '../../src/substituter/render-narinfo.ts'
+import { createRefutedClaims } from '../../src/substituter/refuted-claims.ts'
 import { createStoreKeeper, type StoreKeeper } from '../../src/substituter/store-keeper.ts'
 import { createSubstituter, type Substituter } from '../../src/substituter/substituter.ts'
 import { createTransfers } from '../../src/substituter/transfers.ts'
@@ -85,10 +86,11 @@ export async function createWorld(options: WorldOptions) {
     },
   })
   const lies: Lie[] = []
+  const refuted = createRefutedClaims(clock)
   const finder = createPathFinder({
     ...base,
     upstreams: () => upstreams,
-    narinfoTimeoutMs: () => 60_000,
+    isRefuted: refuted.has,
     stopping: stopping.signal,
     lied: (hash, lie) => {
       lies.push(lie)
@@ -104,6 +106,12 @@ export async function createWorld(options: WorldOptions) {
     ingest: options.ingest ?? createInlineIngest(options.upstreams),
     nar: () => ({ verifyFirstBytes: options.verifyFirstBytes ?? 2 ** 24, zstdLevel: 1 }),
     maxTransfers: options.maxTransfers ?? 24,
+    refuted: (claim) => {
+      const { hash } = claim.narinfo.storePath
+      refuted.note(claim)
+      finder.forget(hash)
+      substituter.changed(hash)
+    },
     isRemote: (name) => !local.some((each) => each.name === name),
   })
   const substituter: Substituter = createSubstituter({
@@ -125,7 +133,8 @@ export async function createWorld(options: WorldOptions) {
     /** Changes the policy, whose epoch becomes the next one. */
     changePolicy(change: Partial<Policy>) {
       epochs += 1
-      setPolicy({ ...policy, epoch: `epoch-${epochs}`, ...change })
+      const epoch = `epoch-${epochs}`
+      setPolicy({ ...policy, epoch, choiceEpoch: epoch, ...change })
     },
   }
 }

@@ -15,6 +15,7 @@ export function testPolicy(
 ): Policy {
   return {
     epoch: 'epoch-1',
+    choiceEpoch: 'epoch-1',
     storeDir,
     maxNarBytes: 2 ** 40,
     upstreams: upstreams.map((name) => ({

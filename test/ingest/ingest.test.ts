@@ -1220,6 +1220,7 @@ t.test('worker threads', async (t) => {
     connectMs: 60_000,
     headersMs: 60_000,
     idleMs: 60_000,
+    narinfoMs: 60_000,
     maxConnections: 100,
   })
   const setup = { upstreams: [upstreamNamed('a'), upstreamNamed('b')] }

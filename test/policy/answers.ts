@@ -15,12 +15,8 @@ export type Said = Fields | 'absent' | 'down' | 'awaited' | 'unasked'
 export type SaidBy = Readonly<Record<string, Said>>
 
 export function replyOf(upstream: string, said: Fields | 'absent' | 'down'): Reply {
-  switch (said) {
-    case 'absent':
-      return { kind: 'absent' }
-    case 'down':
-      return { kind: 'unknown', code: 'timeout', reason: 'no answer in time' }
-  }
+  if (said === 'absent') return { kind: 'absent' }
+  if (said === 'down') return { kind: 'unknown', code: 'timeout', reason: 'no answer in time' }
   return { kind: 'claim', claim: claimOf(said, upstream) }
 }
 

@@ -2,6 +2,7 @@
 import nacl from 'tweetnacl'
 import { encodeBase64 } from '../../src/nix/base64.ts'
 import { parseSecretKey, publicKeyOf, type SecretKey } from '../../src/nix/signature.ts'
+import type { Blocked } from '../../src/policy/block.ts'
 import type { Policy, PolicyUpstream } from '../../src/policy/policy.ts'
 import type { Rule } from '../../src/policy/rule.ts'
 import { must, storeDir } from '../nix/fixtures.ts'
@@ -20,6 +21,9 @@ export const acmeKey = secretKey('acme-1', 2)
 export const sharedKey = secretKey('shared-1', 3)
 export const strangerKey = secretKey('stranger-1', 4)
 export const impostorKey = secretKey('nixos-1', 5)
+
+/** One that some rule names, and no upstream of `policy` holds. */
+export const auditKey = secretKey('audit-1', 9)
 
 export const upstream = (
   name: string,
@@ -49,6 +53,7 @@ export const rule = (changes: Partial<Rule> = {}): Rule => ({
 })
 
 export const policy: Policy = {
+  choiceEpoch: 'choice-1',
   epoch: 'of tests',
   storeDir,
   maxNarBytes,
@@ -63,3 +68,7 @@ export const policy: Policy = {
   enforce: true,
   blocks: [],
 }
+
+export const blocking = (...blocked: readonly Blocked[]): Partial<Policy> => ({
+  blocks: blocked.map((what) => ({ blocked: what, reason: 'recalled' })),
+})

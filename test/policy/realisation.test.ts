@@ -1,105 +1,37 @@
 import t from 'tap'
-import { type DrvOutput, parseDrvOutput, parseDrvOutputFile } from '../../src/nix/drv-output.ts'
-import {
-  type Mapping,
-  type Realisation,
-  realisationFingerprint,
-} from '../../src/nix/realisation.ts'
-import {
-  formatSignature,
-  generateSecretKey,
-  type PublicKey,
-  publicKeyOf,
-  type SecretKey,
-  sign,
-} from '../../src/nix/signature.ts'
-import type { Blocked } from '../../src/policy/block.ts'
+import { formatSignature, type PublicKey, publicKeyOf } from '../../src/nix/signature.ts'
+import { path, must } from '../nix/fixtures.ts'
 import { judgeRealisation } from '../../src/policy/judge-realisation.ts'
-import type { Policy, PolicyUpstream } from '../../src/policy/policy.ts'
-import type { Rule } from '../../src/policy/rule.ts'
-import { must, path, storeDir } from '../nix/fixtures.ts'
+import { acmeKey, auditKey, impostorKey, nixosKey, strangerKey } from './policies.ts'
+import {
+  asked,
+  blocked,
+  hash,
+  hello,
+  helloTrace,
+  mapping,
+  nixOut,
+  output,
+  policy,
+  type Row,
+  signed,
+  testRows,
+  traced,
+  unruled,
+} from './realisation-rows.ts'
 
-const nixosKey = generateSecretKey('nixos-1')
-const acmeKey = generateSecretKey('acme-1')
-const auditKey = generateSecretKey('audit-1')
-const strangerKey = generateSecretKey('stranger-1')
-const impostorKey = generateSecretKey('nixos-1')
-
-const upstream = (name: string, ...keys: readonly SecretKey[]): PolicyUpstream => ({
-  name,
-  keys: keys.map((key) => publicKeyOf(key)),
-  optional: false,
-  tier: 0,
-  private: false,
-  insecureUnsigned: false,
-  equivalent: null,
-})
-
-const rule = (packageName: string, changes: Partial<Rule>): Rule => ({
-  name: `about ${packageName}`,
-  packages: new Set([packageName]),
-  paths: [],
-  from: null,
-  signedBy: null,
-  agree: 1,
-  onDivergence: 'serve',
-  ...changes,
-})
-
-const policy: Policy = {
-  epoch: '1',
-  storeDir,
-  maxNarBytes: 1_000_000,
-  upstreams: [
-    upstream('nixos', nixosKey),
-    upstream('acme', acmeKey),
-    { ...upstream('open'), insecureUnsigned: true },
-  ],
-  suspended: new Set(),
-  rules: [
-    rule('nix', { from: ['nixos'] }),
-    rule('audited', { signedBy: [publicKeyOf(auditKey)] }),
-    rule('firefox', { agree: 2 }),
-  ],
-  unmatched: 'allow',
-  enforce: true,
-  blocks: [],
-}
-
-const output = (digit: string): DrvOutput => must(parseDrvOutput(`sha256:${digit.repeat(64)}!out`))
-const asked = output('a')
-const hash = '05fkk8iijk1kq5cpqwnfcnh5yks8nj4m'
-const mapping = (name: string, of = asked): Mapping => ({
-  output: of,
-  outPath: path(`${hash}-${name}`),
-})
-
-function signed(
-  about: Mapping,
-  keys: readonly SecretKey[],
-  dependents: readonly Mapping[] = [],
-): Realisation {
-  const unsigned = { ...about, dependents }
-  const message = realisationFingerprint(unsigned)
-  return { ...unsigned, signatures: keys.map((key) => sign(key, message)) }
-}
-
-const blocked = (what: Blocked): Partial<Policy> => ({
-  blocks: [{ blocked: what, reason: 'recalled' }],
-})
 const blockedKey = (key: PublicKey) => blocked({ kind: 'key', key })
-const hello = mapping('hello-1.0')
-
-type Row = {
-  readonly from?: string
-  readonly realisation: Realisation
-  readonly policy?: Partial<Policy>
-  /** `trusted`, or why it is refused. */
-  readonly is: string
-}
 
 const rows: Readonly<Record<string, Row>> = {
-  'a signature by a key of its upstream': { realisation: signed(hello, [nixosKey]), is: 'trusted' },
+  'a signature by a key of its upstream': {
+    realisation: signed(hello, [nixosKey]),
+    policy: unruled,
+    is: 'trusted',
+  },
+  'a signature by a key of its upstream, by path': {
+    realisation: signed(helloTrace, [nixosKey]),
+    is: 'trusted',
+  },
   'no signature': { realisation: signed(hello, []), is: 'no-trusted-signature' },
   'no signature, from an upstream that is trusted without': {
     from: 'open',
@@ -127,6 +59,7 @@ const rows: Readonly<Record<string, Row>> = {
     is: 'no-trusted-signature',
   },
   'another output than was asked for': {
+    asked,
     realisation: signed(mapping('hello-1.0', output('b')), [nixosKey]),
     is: 'malformed',
   },
@@ -136,7 +69,7 @@ const rows: Readonly<Record<string, Row>> = {
     is: 'upstream-not-allowed',
   },
   'a name of which a rule names the upstream': {
-    realisation: signed(mapping('nix-2.0'), [nixosKey]),
+    realisation: signed(traced('nix-2.0'), [nixosKey]),
     is: 'trusted',
   },
   'an upstream that the policy does not name': {
@@ -151,7 +84,7 @@ const rows: Readonly<Record<string, Row>> = {
   },
   'another upstream suspended': {
     realisation: signed(hello, [nixosKey]),
-    policy: { suspended: new Set(['acme']) },
+    policy: { ...unruled, suspended: new Set(['acme']) },
     is: 'trusted',
   },
   'no rule, where what none matches is denied': {
@@ -160,12 +93,12 @@ const rows: Readonly<Record<string, Row>> = {
     is: 'unmatched',
   },
   'a rule, where what none matches is denied': {
-    realisation: signed(mapping('nix-2.0'), [nixosKey]),
+    realisation: signed(traced('nix-2.0'), [nixosKey]),
     policy: { unmatched: 'deny' },
     is: 'trusted',
   },
   "a rule's key instead of the upstream's": {
-    realisation: signed(mapping('audited-1'), [auditKey]),
+    realisation: signed(traced('audited-1'), [auditKey]),
     is: 'trusted',
   },
   "the upstream's key instead of the rule's": {
@@ -197,7 +130,7 @@ const rows: Readonly<Record<string, Row>> = {
   },
   'a blocked version of another number': {
     realisation: signed(hello, [nixosKey]),
-    policy: blocked({ kind: 'package', package: 'hello', versions: ['1.1'] }),
+    policy: { ...unruled, ...blocked({ kind: 'package', package: 'hello', versions: ['1.1'] }) },
     is: 'trusted',
   },
   'a blocked path': {
@@ -227,52 +160,44 @@ const rows: Readonly<Record<string, Row>> = {
     is: 'upstream-not-allowed',
   },
   'a dependent that the same key may vouch for': {
-    realisation: signed(hello, [nixosKey], [mapping('nix-2.0', output('b'))]),
+    realisation: signed(helloTrace, [nixosKey], [traced('nix-2.0')]),
     is: 'trusted',
   },
   'a dependent that the upstream may not give': {
     from: 'acme',
-    realisation: signed(hello, [acmeKey], [mapping('nix-2.0', output('b'))]),
+    realisation: signed(helloTrace, [acmeKey], [traced('nix-2.0')]),
     is: 'upstream-not-allowed',
   },
   'a dependent that another key must vouch for': {
-    realisation: signed(hello, [nixosKey], [mapping('audited-1', output('b'))]),
+    realisation: signed(helloTrace, [nixosKey], [traced('audited-1')]),
     is: 'no-trusted-signature',
   },
   'two keys of which none may vouch for both it and its dependent': {
-    realisation: signed(hello, [nixosKey, auditKey], [mapping('audited-1', output('b'))]),
+    realisation: signed(helloTrace, [nixosKey, auditKey], [traced('audited-1')]),
     is: 'no-trusted-signature',
   },
   'a dependent of which two upstreams must agree': {
-    realisation: signed(hello, [nixosKey], [mapping('firefox-1', output('b'))]),
+    realisation: signed(helloTrace, [nixosKey], [traced('firefox-1')]),
     is: 'no-agreement',
   },
   'a blocked dependent': {
-    realisation: signed(hello, [nixosKey], [mapping('bad-1', output('b'))]),
+    realisation: signed(helloTrace, [nixosKey], [traced('bad-1')]),
     policy: blocked({ kind: 'package', package: 'bad', versions: null }),
     is: 'blocked',
   },
   'a dependent that was added to what is signed': {
-    realisation: {
-      ...signed(hello, [nixosKey]),
-      dependents: [mapping('dep-1', output('b'))],
-    },
+    realisation: { ...signed(hello, [nixosKey]), dependents: [mapping('dep-1', output('b'))] },
+    policy: unruled,
     is: 'no-trusted-signature',
   },
 }
 
-for (const [what, row] of Object.entries(rows)) {
-  t.test(`${what}: ${row.is}`, async (t) => {
-    const { from = 'nixos', realisation } = row
-    const verdict = judgeRealisation({ ...policy, ...row.policy }, from, asked, realisation)
-    t.equal(verdict.kind === 'refused' ? verdict.reason : verdict.kind, row.is)
-  })
-}
+testRows(t, rows)
 
 t.test('only the signatures that vouch are handed on', async (t) => {
   const keys = [strangerKey, impostorKey, acmeKey, nixosKey]
-  const realisation = signed(hello, keys)
-  const verdict = judgeRealisation(policy, 'nixos', asked, realisation)
+  const realisation = signed(helloTrace, keys)
+  const verdict = judgeRealisation(policy, 'nixos', helloTrace.output, realisation)
   if (verdict.kind !== 'trusted') throw new Error(verdict.reason)
   t.strictSame(
     verdict.realisation.signatures.map((signature) => formatSignature(signature)),
@@ -287,62 +212,18 @@ t.test('only the signatures that vouch are handed on', async (t) => {
 })
 
 t.test('a verdict names the rule, and the path that is at fault', async (t) => {
-  const nix = judgeRealisation(policy, 'nixos', asked, signed(mapping('nix-2.0'), [nixosKey]))
+  const nix = judgeRealisation(
+    policy,
+    'nixos',
+    nixOut,
+    signed(mapping('nix-2.0', nixOut), [nixosKey]),
+  )
   t.equal(nix.kind === 'trusted' && nix.rule, 'about nix')
-  const dependent = mapping('firefox-1', output('b'))
-  const refused = judgeRealisation(policy, 'nixos', asked, signed(hello, [nixosKey], [dependent]))
+  const refused = judgeRealisation(
+    policy,
+    'nixos',
+    helloTrace.output,
+    signed(helloTrace, [nixosKey], [traced('firefox-1')]),
+  )
   t.equal(refused.kind === 'refused' && refused.path.name, 'firefox-1')
 })
-
-/* Outputs by path. */
-
-const drv = `${hash}-nix-2.0.drv`
-const nixOut = must(parseDrvOutputFile(`build-trace-v2/${drv}/out.doi`))
-const nixDev = must(parseDrvOutputFile(`build-trace-v2/${drv}/dev.doi`))
-const traces: Readonly<Record<string, Row & { readonly asked: DrvOutput }>> = {
-  'a build trace of the output': {
-    asked: nixOut,
-    realisation: signed(mapping('nix-2.0', nixOut), [nixosKey]),
-    is: 'trusted',
-  },
-  'a build trace of another output': {
-    asked: nixDev,
-    realisation: signed(mapping('nix-2.0-dev', nixDev), [nixosKey]),
-    is: 'trusted',
-  },
-  'a build trace that gives an output a harmless name': {
-    from: 'acme',
-    asked: nixOut,
-    realisation: signed(mapping('harmless-2.0', nixOut), [acmeKey]),
-    is: 'wrong-name',
-  },
-  "a build trace with another output's name": {
-    asked: nixDev,
-    realisation: signed(mapping('nix-2.0', nixDev), [nixosKey]),
-    is: 'wrong-name',
-  },
-  'a build trace from an upstream that the rule does not name': {
-    from: 'acme',
-    asked: nixOut,
-    realisation: signed(mapping('nix-2.0', nixOut), [acmeKey]),
-    is: 'upstream-not-allowed',
-  },
-  'a build trace of a blocked derivation': {
-    asked: nixOut,
-    realisation: signed(mapping('nix-2.0', nixOut), [nixosKey]),
-    policy: blocked({ kind: 'path', baseName: drv }),
-    is: 'blocked',
-  },
-  'an unsigned build trace': {
-    asked: nixOut,
-    realisation: signed(mapping('nix-2.0', nixOut), []),
-    is: 'no-trusted-signature',
-  },
-}
-for (const [what, row] of Object.entries(traces)) {
-  t.test(`${what}: ${row.is}`, async (t) => {
-    const { from = 'nixos', realisation } = row
-    const verdict = judgeRealisation({ ...policy, ...row.policy }, from, row.asked, realisation)
-    t.equal(verdict.kind === 'refused' ? verdict.reason : verdict.kind, row.is)
-  })
-}

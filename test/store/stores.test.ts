@@ -185,10 +185,10 @@ t.test('the catalog in a file', async (t) => {
       await writeFile(file, catalogVersion1)
       const log = errorLog()
       const expected = [
-        record('0', '0', { isCertain: false }),
+        record('0', '0', { certainIn: null }),
         record('1', '0', {
           ...{ upstream: 'theirs', claim: new Uint8Array([1]), fileBytes: 20 },
-          isCertain: false,
+          certainIn: null,
         }),
       ]
       for (const time of ['at once', 'opened again']) {

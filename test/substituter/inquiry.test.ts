@@ -1,21 +1,30 @@
 import t from 'tap'
-import { publicKeyOf } from '../../src/nix/signature.ts'
+import { publicKeyOf, type SecretKey } from '../../src/nix/signature.ts'
 import { type Claim, readClaim } from '../../src/policy/claim.ts'
+import type { Policy } from '../../src/policy/policy.ts'
 import type { Reply } from '../../src/policy/views.ts'
 import type { Meter } from '../../src/ports/meter.ts'
 import { UpstreamError } from '../../src/ports/upstream.ts'
 import { askUpstreams } from '../../src/substituter/ask-upstreams.ts'
 import { Inquiry } from '../../src/substituter/inquiry.ts'
-import { patternNar } from '../fakes/encode-nar.ts'
+import { patternNar, smallNar } from '../fakes/encode-nar.ts'
 import { createFakeUpstream, type FakeUpstream } from '../fakes/fake-upstream.ts'
 import { createFixedClock } from '../fakes/fixed-clock.ts'
 import { createMemoryEvidence } from '../fakes/memory-evidence.ts'
 import { createNullMeter } from '../fakes/null-meter.ts'
 import { createSilentLog } from '../fakes/silent-log.ts'
 import { must, path } from '../nix/fixtures.ts'
-import { keys, type TestClaim, claimFor, upstreamWith } from '../fakes/test-claims.ts'
+import {
+  claimFor,
+  contentAddressed,
+  keys,
+  numbered,
+  type TestClaim,
+  upstreamWith,
+} from '../fakes/test-claims.ts'
 import { testPolicy } from '../fakes/test-policy.ts'
-import { never, isSettled } from '../fakes/substituter-client.ts'
+import { fetchNarinfo, gate, isSettled, never, storeNar } from '../fakes/substituter-client.ts'
+import { world } from '../fakes/substituter-world.ts'
 
 const hello = claimFor(patternNar)
 const { key } = hello
@@ -121,7 +130,7 @@ t.test('asking upstreams', async (t) => {
     meter: createNullMeter(),
     evidence: createMemoryEvidence(),
     upstreams: () => upstreams,
-    narinfoTimeoutMs: () => 60_000,
+    isRefuted: () => false,
     stopping: never,
     policy: constant(
       testPolicy(
@@ -239,5 +248,164 @@ t.test('asking upstreams', async (t) => {
     await inquiry.settled
     t.match(inquiry.slots, [{ answer: { kind: 'unknown', code: 'stopping' } }])
     t.same(asked.log.events, [], 'and nobody is blamed')
+  })
+})
+
+t.test('what comes to light once all have answered', async (t) => {
+  const other = claimFor(smallNar, { signers: [keys.b], url: 'nar/b.nar' })
+  const renamed = claimFor(patternNar, {
+    storePath: path(`${hash}-harmless`),
+    signers: [keys.b],
+    url: 'nar/b.nar',
+  })
+  /** Asks for the path, of which `b` says something late, and looks before and after that. */
+  const asked = async (t: Tap, ofB: TestClaim, policy: Partial<Policy> = {}) => {
+    const late = gate()
+    const b = upstreamWith('b', ofB)
+    b.answers.narinfo = () => late.promise.then(() => ofB.text)
+    let diverged = 0
+    const made = await world(t, {
+      upstreams: [upstreamWith('a', hello), b],
+      policy,
+      meter: { diverged: () => (diverged += 1) },
+    })
+    t.match(await made.substituter.narinfo(hash), { kind: 'found', upstream: 'a' })
+    t.same([diverged, made.lies, made.evidence.events], [0, [], []], 'not before')
+    const inquiry = made.finder.inquire(hash)
+    late.resolve(undefined)
+    await inquiry.settled
+    await isSettled(inquiry.settled)
+    return { made, diverged: () => diverged }
+  }
+  type Tap = Parameters<typeof world>[0] & Pick<typeof t, 'match' | 'same'>
+
+  t.test('is a divergence, where trusted claims differ', async (t) => {
+    const { made, diverged } = await asked(t, other)
+    t.equal(diverged(), 1)
+    t.match(made.evidence.events, [{ kind: 'divergence', hash, upstream: null }])
+    t.match(made.evidence.events[0]?.detail, /^a says .*-hello is sha256:.*; b says .*-hello is/)
+    t.match(made.log.named('claims.diverged'), [{ hash, claims: [/^a says/, /^b says/] }])
+    t.same(made.lies, [])
+    t.match(await made.substituter.narinfo(hash), { upstream: 'a' }, 'the preferred one is served')
+  })
+
+  t.test('is nothing, where they are equal', async (t) => {
+    const { made, diverged } = await asked(t, ofB)
+    t.same([diverged(), made.lies, made.evidence.events], [0, [], []])
+  })
+
+  t.test('is a lie, where a less preferred one signed another name', async (t) => {
+    const { made, diverged } = await asked(t, renamed)
+    t.strictSame(made.lies, [
+      { upstream: 'b', claimed: 'harmless', truth: 'hello', by: 'a', isPunished: true },
+    ])
+    t.equal(diverged(), 0, 'and no divergence of what is trusted')
+    t.match(made.finder.known(hash)?.slots, [
+      { answer: { kind: 'trusted' } },
+      { answer: { kind: 'refused', verdict: { reason: 'name-conflict' } } },
+    ])
+  })
+
+  t.test('is a lie too where the policy only reports', async (t) => {
+    const { made } = await asked(t, renamed, { enforce: false })
+    t.match(made.lies, [{ upstream: 'b' }])
+  })
+
+  t.test('is told once, however many asked', async (t) => {
+    const { made, diverged } = await asked(t, other)
+    await Promise.all(Array.from({ length: 5 }, () => made.substituter.narinfo(hash)))
+    await made.finder.inquire(hash).settled
+    t.equal(diverged(), 1)
+  })
+
+  t.test('takes back a choice that a late answer proves wrong', async (t) => {
+    const proven = contentAddressed()
+    const lie = claimFor(patternNar, {
+      storePath: path(`${proven.key.storePathHash}-harmless`),
+    })
+    const late = gate()
+    const c = upstreamWith('c', proven)
+    c.answers.narinfo = () => late.promise.then(() => proven.text)
+    const made = await world(t, { upstreams: [upstreamWith('a', lie), c] })
+    const proof = proven.key.storePathHash
+    t.match(await made.substituter.narinfo(proof), { upstream: 'a' })
+    const inquiry = made.finder.inquire(proof)
+    late.resolve(undefined)
+    await inquiry.settled
+    await isSettled(inquiry.settled)
+    t.match(await made.substituter.narinfo(proof), { kind: 'found', upstream: 'c' })
+    t.match(made.lies, [{ upstream: 'a', claimed: 'harmless', truth: 'hello', by: 'c' }])
+  })
+})
+
+t.test('a wrong signature under a key that is held is counted and recorded', async (t) => {
+  const counted: string[] = []
+  const forged = claimFor(patternNar, { signers: [keys.b] })
+  const text = Buffer.from(
+    Buffer.from(forged.text)
+      .toString()
+      .replace(/^NarSize: .*$/m, 'NarSize: 9'),
+  )
+  const b = createFakeUpstream('b', { narinfo: () => text })
+  const meter = { badSignature: (upstream: string) => counted.push(upstream) }
+  const made = await world(t, { upstreams: [b], meter })
+  t.equal((await made.substituter.narinfo(hash)).kind, 'absent')
+  t.same(counted, ['b'])
+  const detail = new RegExp(`${hash}-hello: the signature under ${keys.b.name} is wrong`)
+  t.match(made.evidence.events, [{ kind: 'bad-signature', hash, upstream: 'b', detail }])
+})
+
+t.test('a name in the references of a trusted claim', async (t) => {
+  const dep = numbered(1)
+  const depHash = dep.key.storePathHash
+  const renamed = (...signers: readonly SecretKey[]) =>
+    numbered(1, { storePath: path(`${depHash}-other`), signers })
+  const top = (...signers: readonly SecretKey[]) =>
+    claimFor(patternNar, { references: [dep.narinfo.storePath], signers })
+
+  t.test('refuses another name from who is less preferred, or as much', async (t) => {
+    for (const upstreams of [
+      [upstreamWith('a', top(keys.a)), upstreamWith('b', renamed(keys.b))],
+      [upstreamWith('a', top(keys.a), renamed(keys.a)), createFakeUpstream('b')],
+    ]) {
+      const made = await world(t, { upstreams })
+      await fetchNarinfo(made, hello)
+      const answer = await made.substituter.narinfo(depHash)
+      t.equal(answer.kind, 'absent')
+      const answers = 'slots' in answer ? answer.slots.map((slot) => slot.answer) : []
+      const reasons = answers.map((each) => (each?.kind === 'refused' ? each.verdict.reason : null))
+      t.ok(reasons.includes('unexpected-name'))
+      t.same(made.lies, [], 'which is no proof of a lie')
+    }
+  })
+
+  t.test('says nothing of who is more preferred', async (t) => {
+    const upstreams = [upstreamWith('a', renamed(keys.a)), upstreamWith('b', top(keys.b))]
+    const made = await world(t, { upstreams })
+    await fetchNarinfo(made, hello)
+    t.match(await made.substituter.narinfo(depHash), { kind: 'found', upstream: 'a' })
+  })
+
+  t.test('lets the same name pass, and says nothing where it is not trusted', async (t) => {
+    const same = [
+      upstreamWith('a', top(keys.a)),
+      upstreamWith('b', numbered(1, { signers: [keys.b] })),
+    ]
+    const untrusted = [upstreamWith('a', top(keys.stranger)), upstreamWith('b', renamed(keys.b))]
+    for (const upstreams of [same, untrusted]) {
+      const made = await world(t, { upstreams })
+      await made.substituter.narinfo(hash)
+      t.match(await made.substituter.narinfo(depHash), { kind: 'found', upstream: 'b' })
+    }
+  })
+
+  t.test('counts from the store too, after a restart', async (t) => {
+    const before = await world(t, { upstreams: [upstreamWith('a', top(keys.a))] })
+    await storeNar(before, key)
+    const upstreams = [createFakeUpstream('a'), upstreamWith('b', renamed(keys.b))]
+    const { catalog, dir } = before
+    const made = await world(t, { upstreams, catalog, dir })
+    t.match(await made.substituter.narinfo(hash), { isStored: true })
+    t.equal((await made.substituter.narinfo(depHash)).kind, 'absent')
   })
 })

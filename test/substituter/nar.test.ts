@@ -3,17 +3,21 @@ import { join } from 'node:path'
 import { zstdDecompressSync } from 'node:zlib'
 import t from 'tap'
 import { narFileName, type NarKey } from '../../src/nix/nar-key.ts'
+import { formatPublicKey, publicKeyOf } from '../../src/nix/signature.ts'
 import { openSqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts'
-import { patternNar, smallNar } from '../fakes/encode-nar.ts'
-import { createFakeNarIngest } from '../fakes/fake-nar-ingest.ts'
+import { bodyOf, patternNar, smallNar } from '../fakes/encode-nar.ts'
+import { createFakeNarIngest, fakeEtag } from '../fakes/fake-nar-ingest.ts'
 import { createFakeUpstream } from '../fakes/fake-upstream.ts'
 import { workFolder } from '../fakes/work-folder.ts'
-import { claimFor, down, keys, upstreamWith } from '../fakes/test-claims.ts'
+import { claimFor, contentAddressed, down, keys, upstreamWith } from '../fakes/test-claims.ts'
+import { testRule } from '../fakes/test-policy.ts'
 import { world, type Tap, type WorldOptions } from '../fakes/substituter-world.ts'
 import {
   never,
   testClient,
   getNar,
+  openNar,
+  storeNar,
   readBody,
   fetchNar,
   cacheFiles,
@@ -185,5 +189,92 @@ t.test('a NAR that cannot be kept', async (t) => {
     t.equal(made.transfers.running(key), null)
     t.equal(made.store.stagedFiles, 0)
     t.same(await cacheFiles(made), [])
+  })
+})
+
+t.test('what is recorded of NARs', async (t) => {
+  const expected = (upstream: string, client: string) => ({
+    hash,
+    path: `${hash}-hello`,
+    narHash: key.narHash,
+    client,
+    upstream,
+    keys: [formatPublicKey(publicKeyOf(keys.a))],
+    rule: 'the rule',
+    epoch: 'epoch-1',
+  })
+  const policy = { rules: [testRule()] }
+
+  t.test('is who got which, whose word it was, and by which rule', async (t) => {
+    const made = await world(t, { upstreams: [upstreamWith('a', hello)], policy })
+    await fetchNar(made, key, '192.0.2.1')
+    await made.transfers.idle()
+    await fetchNar(made, key, '192.0.2.2')
+    await fetchNar(made, key, '192.0.2.2')
+    t.strictSame(
+      made.evidence.servedNars,
+      ['192.0.2.1', '192.0.2.2', '192.0.2.2'].map((client) => expected('a', client)),
+      'from a transfer, and from disk',
+    )
+  })
+
+  t.test('is everybody who joins a transfer, also who leaves early', async (t) => {
+    const [begun, open] = [gate(), gate()]
+    const ingest = createFakeNarIngest(async (run) => {
+      run.events.released(await run.append(patternNar), fakeEtag)
+      begun.resolve(undefined)
+      await open.promise
+      return run.verified()
+    })
+    const made = await world(t, { upstreams: [upstreamWith('a', hello)], policy, ingest })
+    const first = await openNar(made, key, '192.0.2.1')
+    await begun.promise
+    const second = await openNar(made, key, '192.0.2.2')
+    const resume = await made.substituter.nar(key, { isResume: true, client: '192.0.2.3' }, never)
+    for (const answer of [first, second, resume]) {
+      if (answer.kind !== 'found') throw new Error(answer.kind)
+      await answer.body[Symbol.asyncDispose]()
+    }
+    open.resolve(undefined)
+    await made.transfers.idle()
+    t.same(
+      made.evidence.servedNars.map(({ client }) => client),
+      ['192.0.2.1', '192.0.2.2', '192.0.2.3'],
+    )
+  })
+
+  t.test('is nobody who asks for a narinfo, by HEAD, or for what is not given', async (t) => {
+    const a = upstreamWith('a', hello)
+    const made = await world(t, { upstreams: [a], policy })
+    await made.substituter.narinfo(hash)
+    await made.substituter.peek(key)
+    t.equal((await getNar(made, { ...key, narHash: '0'.repeat(52) })).kind, 'absent')
+    a.answers.nar = () => bodyOf(smallNar)
+    t.equal((await getNar(made, key)).kind, 'failed')
+    a.answers.nar = () => bodyOf(patternNar)
+    made.clock.advance(60_000)
+    await fetchNar(made, key)
+    await made.transfers.idle()
+    await made.substituter.narinfo(hash)
+    await made.substituter.peek(key)
+    t.equal(made.evidence.servedNars.length, 1)
+  })
+
+  t.test('is without keys where a content address vouches alone', async (t) => {
+    const claim = contentAddressed()
+    const made = await world(t, { upstreams: [upstreamWith('c', claim)] })
+    await fetchNar(made, claim.key)
+    t.match(made.evidence.servedNars, [{ upstream: 'c', keys: [], rule: null }])
+    t.same(made.evidence.servedNars[0]?.keys, [])
+  })
+
+  t.test('goes on when Weir is started again', async (t) => {
+    const made = await world(t, { upstreams: [upstreamWith('a', hello)], policy })
+    await storeNar(made, key)
+    const upstreams = [createFakeUpstream('a', { narinfo: down })]
+    const { catalog, dir } = made
+    const later = await world(t, { upstreams, policy, catalog, dir })
+    await fetchNar(later, key)
+    t.strictSame(later.evidence.servedNars, [expected('a', testClient)])
   })
 })

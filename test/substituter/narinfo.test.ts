@@ -18,9 +18,11 @@ import {
   field,
   signerNames,
 } from '../fakes/test-claims.ts'
-import { world } from '../fakes/substituter-world.ts'
+import { testRule } from '../fakes/test-policy.ts'
+import { type Tap, world, type World, type WorldOptions } from '../fakes/substituter-world.ts'
 import {
   getNar,
+  storeNar,
   fetchNar,
   fetchNarinfo,
   cacheFiles,
@@ -116,7 +118,8 @@ t.test('a narinfo', async (t) => {
       await made.transfers.idle()
       const warm = await fetchNarinfo(made, claim)
       const onDisk = await readFile(join(made.dir, 'cache', `${hash}.narinfo`), 'utf8')
-      t.equal(onDisk, warm, `${mode}: the cache folder says the same`)
+      if (mode === 'replace') t.same(signerNames(onDisk), promised.add, 'stored with all of them')
+      else t.equal(onDisk, warm, `${mode}: the cache folder says the same`)
       t.match(cold, /^FileHash/m.test(cold) ? /no FileHash/ : /^StorePath/, 'nothing is known yet')
       for (const narinfo of [cold, warm]) {
         t.same(signerNames(narinfo), promised[mode], mode)
@@ -160,8 +163,40 @@ t.test('a narinfo', async (t) => {
     const made = await world(t, { upstreams: [a] })
     t.match(await getNar(made, lying.key), { kind: 'failed', failure: { kind: 'corrupt' } })
     await made.transfers.idle()
-    t.same(signerNames(await fetchNarinfo(made, lying)), [])
+    t.match(await made.substituter.narinfo(lying.key.storePathHash), {
+      kind: 'unknown',
+      slots: [{ answer: { code: 'refuted' } }],
+    })
     t.same(await cacheFiles(made), [])
+  })
+
+  t.test('of a path that proves itself is had from elsewhere once it was refuted', async (t) => {
+    const honest = contentAddressed({ url: 'nar/honest.nar' })
+    const lying = contentAddressed({
+      narHash: claimFor(smallNar).narinfo.narHash,
+      narSize: BigInt(smallNar.length),
+    })
+    const upstreams = [upstreamWith('c', { ...lying, nar: smallNar }), upstreamWith('d', honest)]
+    const made = await world(t, { upstreams })
+    t.equal(field(await fetchNarinfo(made, lying), 'NarSize'), String(smallNar.length))
+    t.match(await getNar(made, lying.key), { kind: 'failed', failure: { kind: 'corrupt' } })
+    await made.transfers.idle()
+    t.match(await made.substituter.narinfo(honest.key.storePathHash), { upstream: 'd' })
+    await fetchNar(made, honest.key)
+    made.clock.advance(2 * 60 * 60_000)
+    await made.transfers.idle()
+    t.match(await made.substituter.narinfo(honest.key.storePathHash), { isStored: true })
+  })
+
+  t.test('that is signed goes before a content address with another NarHash', async (t) => {
+    const signed = contentAddressed({ signers: [keys.b], url: 'nar/signed.nar' })
+    const lying = contentAddressed({
+      narHash: claimFor(smallNar).narinfo.narHash,
+      narSize: BigInt(smallNar.length),
+    })
+    const upstreams = [upstreamWith('c', { ...lying, nar: smallNar }), upstreamWith('b', signed)]
+    const made = await world(t, { upstreams })
+    t.match(await made.substituter.narinfo(signed.key.storePathHash), { upstream: 'b' })
   })
 })
 
@@ -189,3 +224,105 @@ function verifySignatures(narinfo: string): void {
     equal(holds, true, name)
   }
 }
+
+t.test('where the policy only reports', async (t) => {
+  const policy = { enforce: false, rules: [testRule({ from: ['b'] })] }
+  const reporting = async (t: Tap, options: Partial<WorldOptions> = {}) => {
+    const refused: string[] = []
+    const made = await world(t, {
+      upstreams: [upstreamWith('a', hello), createFakeUpstream('b')],
+      policy,
+      meter: { wouldRefuse: (reason) => refused.push(reason) },
+      ...options,
+    })
+    return { made, refused }
+  }
+  const onDisk = ({ dir }: Pick<World, 'dir'>): Promise<string> =>
+    readFile(join(dir, 'cache', `${hash}.narinfo`), 'utf8')
+
+  t.test('what it would refuse is served by the plain order, counted and recorded', async (t) => {
+    const { made, refused } = await reporting(t)
+    for (const isStored of [false, true]) {
+      t.match(await made.substituter.narinfo(hash), {
+        ...{ kind: 'found', upstream: 'a', rule: null, isStored },
+        wouldRefuse: 'upstream-not-allowed',
+      })
+      t.match(await made.substituter.narinfo(hash), { wouldRefuse: 'upstream-not-allowed' })
+      await storeNar(made, key)
+    }
+    t.same(refused, Array(4).fill('upstream-not-allowed'), 'each time')
+    t.match(made.evidence.events, [
+      { kind: 'would-refuse', hash, upstream: 'a', detail: /-hello: upstream-not-allowed$/ },
+    ])
+    t.match(made.evidence.servedNars, [{ upstream: 'a', rule: null }])
+  })
+
+  t.test('what it would refuse is never signed by Weir, in the cache folder neither', async (t) => {
+    const { made } = await reporting(t)
+    t.same(signerNames(await fetchNarinfo(made, hello)), [keys.a.name])
+    await storeNar(made, key)
+    t.same(signerNames(await fetchNarinfo(made, hello)), [keys.a.name])
+    t.same(signerNames(await onDisk(made)), [keys.a.name])
+    const { catalog, dir } = made
+    const upstreams = [createFakeUpstream('a', { narinfo: down }), createFakeUpstream('b')]
+    const { made: later } = await reporting(t, { catalog, dir, upstreams })
+    t.same(signerNames(await fetchNarinfo(later, hello)), [keys.a.name], 'after a restart')
+  })
+
+  t.test('what it trusts is signed, and nothing is reported', async (t) => {
+    const fromB = claimFor(patternNar, { signers: [keys.b] })
+    const upstreams = [createFakeUpstream('a'), upstreamWith('b', fromB)]
+    const { made, refused } = await reporting(t, { upstreams })
+    for (const isStored of [false, true]) {
+      t.match(await made.substituter.narinfo(hash), { upstream: 'b', wouldRefuse: null, isStored })
+      t.same(signerNames(await fetchNarinfo(made, hello)), [keys.b.name, keys.weir.name])
+      await storeNar(made, key)
+    }
+    t.same(signerNames(await onDisk(made)), [keys.b.name, keys.weir.name])
+    t.same([...refused, ...made.evidence.events], [])
+  })
+
+  t.test('another claim than the one that it trusts is not signed', async (t) => {
+    const other = claimFor(smallNar, { signers: [keys.b], url: 'nar/b.nar' })
+    const upstreams = [upstreamWith('a', hello), upstreamWith('b', other)]
+    const { made } = await reporting(t, { upstreams })
+    t.match(await made.substituter.narinfo(hash), { upstream: 'a' })
+    t.same(signerNames(await fetchNarinfo(made, hello)), [keys.a.name])
+  })
+
+  t.test('what is recalled is refused all the same', async (t) => {
+    const { made } = await reporting(t)
+    await storeNar(made, key)
+    made.changePolicy({ blocks: [{ blocked: { kind: 'hash', hash }, reason: 'recalled' }] })
+    t.match(await made.substituter.narinfo(hash), {
+      kind: 'absent',
+      slots: [{ answer: { verdict: { reason: 'blocked' } } }, {}],
+    })
+    t.equal((await getNar(made, key)).kind, 'absent')
+  })
+
+  t.test('what it refuses is refused once it is enforced, stored or not', async (t) => {
+    const { made } = await reporting(t)
+    await storeNar(made, key)
+    made.changePolicy({ enforce: true })
+    t.equal((await made.substituter.narinfo(hash)).kind, 'absent')
+    t.equal((await getNar(made, key)).kind, 'absent')
+  })
+})
+
+t.test('of an upstream that is believed without a signature it is never signed', async (t) => {
+  const unsigned = claimFor(patternNar, { signers: [] })
+  const of = { c: { insecureUnsigned: true } }
+  for (const mode of ['add', 'replace', 'keep'] as const) {
+    const dir = workFolder(t)
+    const made = await world(t, { upstreams: [upstreamWith('c', unsigned)], of, mode, dir })
+    t.same(signerNames(await fetchNarinfo(made, unsigned)), [], mode)
+    await storeNar(made, key)
+    t.match(await made.substituter.narinfo(hash), { upstream: 'c', isStored: true })
+    t.same(signerNames(await fetchNarinfo(made, unsigned)), [], 'once its NAR was seen neither')
+    t.same(signerNames(await readFile(join(dir, 'cache', `${hash}.narinfo`), 'utf8')), [])
+    t.match(made.evidence.servedNars, [{ upstream: 'c', keys: [] }])
+    const strict = await world(t, { upstreams: [upstreamWith('c', unsigned)], dir })
+    t.equal((await strict.substituter.narinfo(hash)).kind, 'absent', 'nor by any other policy')
+  }
+})

@@ -9,14 +9,16 @@ import {
 } from '../../src/nix/realisation.ts'
 import { generateSecretKey, publicKeyOf, type SecretKey, sign } from '../../src/nix/signature.ts'
 import type { Policy, PolicyUpstream } from '../../src/policy/policy.ts'
+import type { Rule } from '../../src/policy/rule.ts'
 import { UpstreamError } from '../../src/ports/upstream.ts'
 import { askingOrder } from '../../src/substituter/asking-order.ts'
 import { createRealisations } from '../../src/substituter/realisations.ts'
 import { createFakeUpstream, type FakeUpstream } from '../fakes/fake-upstream.ts'
 import { createSilentLog } from '../fakes/silent-log.ts'
-import { must, path, storeDir } from '../nix/fixtures.ts'
+import { keys } from '../fakes/test-claims.ts'
+import { testPolicy, testRule } from '../fakes/test-policy.ts'
+import { must, path } from '../nix/fixtures.ts'
 
-const keys = { a: generateSecretKey('a-1'), b: generateSecretKey('b-1') }
 const asked = must(parseDrvOutput(`sha256:${'a'.repeat(64)}!out`))
 const patient = new AbortController().signal
 
@@ -52,27 +54,8 @@ type World = {
 
 function createWorld({ upstreams, of = {}, policy: changes = {} }: World) {
   const log = createSilentLog()
-  const policy: Policy = {
-    epoch: '1',
-    storeDir,
-    maxNarBytes: 1,
-    upstreams: upstreams.map(({ name }) => ({
-      name,
-      keys: name === 'a' || name === 'b' ? [publicKeyOf(keys[name])] : [],
-      optional: false,
-      tier: 0,
-      private: false,
-      insecureUnsigned: false,
-      equivalent: null,
-      ...of[name],
-    })),
-    suspended: new Set(),
-    rules: [],
-    unmatched: 'allow',
-    enforce: true,
-    blocks: [],
-    ...changes,
-  }
+  const names = upstreams.map(({ name }) => name)
+  const policy = testPolicy(names, of, changes)
   const world = {
     log,
     isEnabled: true,
@@ -244,7 +227,7 @@ for (const [what, { is, asks, ...setting }] of Object.entries(cases)) {
 }
 
 t.test('a refusal says whose, why and of which path, here and in the log', async (t) => {
-  const forged = doi('hello-1.0', [generateSecretKey('a-1')])
+  const forged = doi('hello-1.0', [generateSecretKey('a.test-1')])
   const world = createWorld({ upstreams: [upstream('a', forged)] })
   const refusal = {
     upstream: 'a',
@@ -253,7 +236,24 @@ t.test('a refusal says whose, why and of which path, here and in the log', async
   }
   t.strictSame(await world.find(), { kind: 'refused', refusals: [refusal] })
   t.match(world.log.named('realisation.refused')[0], { ...refusal, output: asked.id })
-  t.match(world.log.named('signature.bad')[0], { upstream: 'a', keyName: 'a-1' })
+  t.match(world.log.named('signature.bad')[0], { upstream: 'a', keyName: 'a.test-1' })
+})
+
+t.test('a mapping that does not say whose output it is needs a key for any name', async (t) => {
+  const bars: Readonly<Record<string, Partial<Rule>>> = {
+    'a rule that is from elsewhere': { from: ['b'] },
+    'a rule that another key signs': { signedBy: [publicKeyOf(keys.b)] },
+    'a rule that wants two': { agree: 2 },
+  }
+  for (const [title, bar] of Object.entries(bars)) {
+    const rules = [testRule({ paths: ['other'], ...bar })]
+    const world = createWorld({ upstreams: [upstream('a', byA)], policy: { rules } })
+    t.match(await world.find(), { refusals: [{ reason: 'name-not-known' }] }, title)
+    t.match(world.log.named('realisation.refused'), [{ reason: 'name-not-known' }])
+  }
+  const allowing = [testRule({ paths: ['other'], from: ['a'], signedBy: [publicKeyOf(keys.a)] })]
+  const world = createWorld({ upstreams: [upstream('a', byA)], policy: { rules: allowing } })
+  t.equal((await world.find()).kind, 'found', 'a rule that keeps neither of them out')
 })
 
 t.test('where they are not enabled nobody is asked', async (t) => {

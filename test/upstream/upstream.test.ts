@@ -82,6 +82,7 @@ function upstreamAt(t: Test, url: string, { lookup, ...changes }: Changes = {}):
       connectMs: 10_000,
       headersMs: 10_000,
       idleMs: 10_000,
+      narinfoMs: 10_000,
       maxConnections: 4,
       ...changes,
     },

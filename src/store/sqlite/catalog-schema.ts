@@ -16,7 +16,8 @@ const migrations: readonly string[] = [
    ) STRICT;
    CREATE INDEX nar_by_use ON nar (used_at, file_bytes);`,
   // What is stored from before was perhaps not certain: it is asked for again.
-  `ALTER TABLE nar ADD COLUMN is_certain INTEGER NOT NULL DEFAULT 0;
+  `ALTER TABLE nar ADD COLUMN verified_ca TEXT;
+   ALTER TABLE nar ADD COLUMN certain_in TEXT;
    CREATE TABLE witness (
      hash       TEXT NOT NULL,
      nar_hash   TEXT NOT NULL,

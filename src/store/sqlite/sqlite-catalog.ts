@@ -24,8 +24,8 @@ function catalogIn(database: DatabaseSync): Catalog {
     find: database.prepare('SELECT * FROM nar WHERE hash = ? ORDER BY stored_at DESC, nar_hash'),
     put: database.prepare(
       `INSERT OR REPLACE INTO nar
-         (hash, nar_hash, upstream, claim, file_bytes, file_hash, etag, stored_at, used_at, is_certain)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         (hash, nar_hash, upstream, claim, file_bytes, file_hash, etag, stored_at, used_at, verified_ca, certain_in)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     witnesses: database.prepare(
       'SELECT nar_hash, upstream, claim FROM witness WHERE hash = ? ORDER BY rowid',
@@ -96,9 +96,7 @@ function catalogIn(database: DatabaseSync): Catalog {
 
 type Row = Record<string, SQLOutputValue>
 
-function parameters(
-  stored: StoredNar,
-): [string, string, string, Uint8Array, number, string, string, number, number, number] {
+function parameters(stored: StoredNar): (string | number | Uint8Array | null)[] {
   const { key, upstream, claim, fileBytes, fileHash, etag, storedAtMs, usedAtMs } = stored
   return [
     key.storePathHash,
@@ -110,8 +108,13 @@ function parameters(
     etag,
     storedAtMs,
     usedAtMs,
-    Number(stored.isCertain),
+    stored.verifiedCa,
+    stored.certainIn,
   ]
+}
+
+function textOrNull(value: SQLOutputValue | undefined): string | null {
+  return typeof value === 'string' ? value : null
 }
 
 function storedClaim(row: Row): StoredClaim {
@@ -133,7 +136,8 @@ function storedNar(row: Row, witnesses: readonly Row[]): StoredNar {
     witnesses: witnesses
       .filter((witness) => witness['nar_hash'] === row['nar_hash'])
       .map(storedClaim),
-    isCertain: row['is_certain'] === 1,
+    verifiedCa: textOrNull(row['verified_ca']),
+    certainIn: textOrNull(row['certain_in']),
     fileBytes: Number(row['file_bytes']),
     fileHash: String(row['file_hash']),
     etag: String(row['etag']),
