@@ -17,6 +17,7 @@ import {
   sign,
 } from '../../src/nix/signature.ts'
 import { workFolder } from '../fakes/work-folder.ts'
+import { reloadWeir } from '../lab/ask-weir.ts'
 import { prepareLab } from '../lab/lab-caches.ts'
 import { createNixClient, type NixClient } from '../lab/nix-client.ts'
 import { createNixEnvironment } from '../lab/nix-environment.ts'
@@ -201,6 +202,20 @@ const cases: Readonly<Record<string, Case>> = {
   },
 }
 
+const other = await startUpstream({ root: empty })
+const upstreamsOf = (ours: UpstreamServer) => [
+  { name: 'ours', url: ours.url, keys: [made.publicKey] },
+  { name: 'theirs', url: other.url, keys: [formatPublicKey(publicKeyOf(theirs))] },
+]
+/** Each case is a configuration that it takes while it runs. */
+const weir = await startWeir({
+  config: { upstreams: [{ name: 'other', url: other.url, keys: [] }] },
+})
+t.teardown(async () => {
+  await weir[Symbol.asyncDispose]()
+  await other.close()
+})
+
 t.test('without Weir the client takes an unsigned realisation', async (t) => {
   await using upstream = await startUpstream({ root: caches.unsigned })
   await using client = await createNixClient({ lab })
@@ -210,13 +225,8 @@ t.test('without Weir the client takes an unsigned realisation', async (t) => {
 for (const [what, { cache, extra, gets, verdict }] of Object.entries(cases)) {
   t.test(`${what}: the client ${gets ? 'gets the output' : 'does not'}`, async (t) => {
     await using ours = await startUpstream({ root: caches[cache] })
-    await using other = await startUpstream({ root: empty })
     await using client = await createNixClient({ lab })
-    const upstreams = [
-      { name: 'ours', url: ours.url, keys: [made.publicKey] },
-      { name: 'theirs', url: other.url, keys: [formatPublicKey(publicKeyOf(theirs))] },
-    ]
-    await using weir = await startWeir({ config: { upstreams, extra } })
+    await reloadWeir(weir, { upstreams: upstreamsOf(ours), extra })
     t.equal(await getsOutput(client, weir.url), gets)
     t.equal(realisationsAskedOf(ours).length > 0, verdict !== null)
     const answer = await fetch(`${weir.url}/${drvOutputFile(top.output)}`)

@@ -80,5 +80,9 @@ export async function reloadWeir(
   await writeFile(weir.configFile, toml)
   const earlier = new Set(weir.logs)
   process.kill(weir.pid, 'SIGHUP')
-  return weir.waitForLog(outcome, (record) => !earlier.has(record))
+  const outcomes = ['settings.reloaded', 'settings.refused']
+  const heard = outcomes.map((event) => weir.waitForLog(event, (record) => !earlier.has(record)))
+  const record = await Promise.race(heard)
+  if (record.event !== outcome) throw new Error(`in place of ${outcome}: ${record.text}`)
+  return record
 }
