@@ -231,6 +231,12 @@ t.test('a more preferred upstream that lies about a name is not delivered', asyn
     await official.put(nix)
     await hostile.put(forged(renamed(nix, 'harmless')))
     await t.resolves(mustRefuse(client, weir.url, pathOf(nix)))
+    // The rule believes the official alone for that name: whoever may not speak for it cannot have it suspended.
+    await weir.waitForLog('name.lied')
+    t.equal(await suspensionOf(weir, 'official'), null)
+    const next = genuine({ name: 'nix-2.18.2' })
+    await official.put(next)
+    await t.resolves(mustDeliver(client, weir.url, [next]))
   })
 })
 
