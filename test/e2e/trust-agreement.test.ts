@@ -15,7 +15,7 @@ import { weirConfig } from '../lab/weir-config.ts'
 import { startWeir } from '../lab/weir-process.ts'
 import { must, storeDir } from '../nix/fixtures.ts'
 
-t.setTimeout(300_000)
+t.setTimeout(120_000)
 const lab = await prepareLab()
 const [key1, key2, key3] = [
   generateSecretKey('builder-1'),
@@ -61,7 +61,7 @@ t.test("one builder's signature, relayed by two upstreams, is one builder", asyn
   await t.resolves(mustRefuse(client, weir.url, pathOf(firefox)))
   const { status, verdict, text } = await askNarinfo(weir, firefox)
   t.match({ status, verdict }, { status: 404, verdict: 'refused' })
-  t.match(text, 'one: no-agreement; two: no-agreement')
+  t.match(text, /one: no-agreement.*; two: no-agreement/)
 })
 
 t.test('nor is one upstream that hands on the signatures of two', async (t) => {
@@ -91,7 +91,7 @@ t.test('two builders that differ: refused, and told wherever an operator looks',
   await t.resolves(mustRefuse(client, weir.url, pathOf(made)))
   const { status, text } = await askNarinfo(weir, made)
   t.equal(status, 404)
-  t.match(text, 'one: no-agreement; two: no-agreement')
+  t.match(text, /one: no-agreement.*; two: no-agreement/)
 
   const { hash } = made.narinfo.storePath
   const record = await weir.waitForLog('claims.diverged', (each) => each['hash'] === hash)
@@ -103,7 +103,7 @@ t.test('two builders that differ: refused, and told wherever an operator looks',
 
   const live = await askWhy(weir, made, { isLive: true })
   t.match(live, { verdict: 'refused', rule: { agree: 2 } })
-  t.match(live.reason, 'one: no-agreement; two: no-agreement')
+  t.match(live.reason, /one: no-agreement.*; two: no-agreement/)
   const hashes = live.upstreams.flatMap(({ claim }) => claim?.narHash ?? [])
   t.equal(new Set(hashes).size, 2, 'with what each of them says')
 })

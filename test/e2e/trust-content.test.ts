@@ -19,7 +19,7 @@ import { rawGet } from '../lab/raw-client.ts'
 import { startWeir } from '../lab/weir-process.ts'
 import { storeDir } from '../nix/fixtures.ts'
 
-t.setTimeout(300_000)
+t.setTimeout(120_000)
 const lab = await prepareLab()
 const keyless = await startForgedUpstream()
 const weir = await startWeir({

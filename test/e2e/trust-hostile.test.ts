@@ -21,10 +21,11 @@ import { type ForgedUpstream, startForgedUpstream } from '../lab/forged-upstream
 import { prepareLab } from '../lab/lab-caches.ts'
 import { createNixClient, type NixClient } from '../lab/nix-client.ts'
 import type { LogRecord } from '../lab/process-log.ts'
+import type { RequestRecord } from '../lab/request-log.ts'
 import { startWeir, type WeirProcess } from '../lab/weir-process.ts'
 import { must, storeDir } from '../nix/fixtures.ts'
 
-t.setTimeout(300_000)
+t.setTimeout(120_000)
 const lab = await prepareLab()
 const officialKey = generateSecretKey('official-1')
 const hostileKey = generateSecretKey('hostile-1')
@@ -38,6 +39,8 @@ const forged = (offer: Offer) =>
   signedBy(changed(withContent(offer, 'evil'), { signatures: [] }), hostileKey)
 
 type Setting = {
+  /** Most preferred first, as in the configuration. */
+  readonly order: readonly ('official' | 'hostile')[]
   readonly official: ForgedUpstream
   readonly hostile: ForgedUpstream
   readonly weir: WeirProcess
@@ -58,19 +61,20 @@ async function withWeir(
   const upstreams = order.map((name) => known[name])
   await using weir = await startWeir({ config: { upstreams, extra: { rule } } })
   await using client = await createNixClient({ lab, publicKeys })
-  await act({ official, hostile, weir, client })
+  await act({ order, official, hostile, weir, client })
 }
 
 const speeds = ['both at once', 'the hostile first', 'the official first'] as const
 
 /** Lets a client ask while the two upstreams answer in an order that is certain, gated and not timed. */
 async function atSpeed(
-  { official, hostile, weir }: Setting,
+  { order, official, hostile, weir }: Setting,
   speed: (typeof speeds)[number],
   offer: Offer,
   ask: () => Promise<void>,
 ): Promise<void> {
   const path = new RegExp(offer.narinfo.storePath.hash)
+  const isFound = (request: RequestRecord) => path.test(request.path) && request.status === 200
   const isHostiles = (record: LogRecord) =>
     record['upstream'] === 'hostile' && record['path'] === pathOf(offer)
   const hostileIsJudged = () =>
@@ -90,10 +94,9 @@ async function atSpeed(
     await hostileIsJudged()
   } else {
     await official.waitFor((request) => path.test(request.path) && request.state === 'complete')
-    // What the official has is delivered while the hostile is silent: nobody waits for whom no rule allows.
-    if (official.requests.some(({ path: asked, status }) => path.test(asked) && status === 200)) {
-      await asked
-    }
+    // A less preferred upstream is not waited for; a more preferred one could still say another name, which would count.
+    const isDecided = order[0] === 'official' && official.requests.some(isFound)
+    if (isDecided) await asked
   }
   gate.open()
   await asked
@@ -228,6 +231,12 @@ t.test('a more preferred upstream that lies about a name is not delivered', asyn
     await official.put(nix)
     await hostile.put(forged(renamed(nix, 'harmless')))
     await t.resolves(mustRefuse(client, weir.url, pathOf(nix)))
+    // The rule believes the official alone for that name: whoever may not speak for it cannot have it suspended.
+    await weir.waitForLog('name.lied')
+    t.equal(await suspensionOf(weir, 'official'), null)
+    const next = genuine({ name: 'nix-2.18.2' })
+    await official.put(next)
+    await t.resolves(mustDeliver(client, weir.url, [next]))
   })
 })
 

@@ -18,7 +18,7 @@ import { createNixClient } from '../lab/nix-client.ts'
 import { rawGet } from '../lab/raw-client.ts'
 import { startWeir } from '../lab/weir-process.ts'
 
-t.setTimeout(300_000)
+t.setTimeout(120_000)
 const lab = await prepareLab()
 const key1 = generateSecretKey('one-1')
 const key2 = generateSecretKey('two-1')
