@@ -52,8 +52,9 @@ export async function explain(
     hash,
     path: claim?.narinfo.storePath.baseName ?? null,
     policy: { epoch: policy.epoch, enforce: policy.enforce },
-    verdict: verdictOf(views),
-    reason: reasonOf(policy, views, rule),
+    ...(source === 'nothing'
+      ? { verdict: 'unknown', reason: 'nobody has asked for it lately, and it is not stored' }
+      : { verdict: verdictOf(views), reason: reasonOf(policy, views, rule) }),
     upstream: answer?.claim.upstream ?? null,
     rule: rule && explainRule(rule),
     wouldRefuse: answer && wouldRefuse(views, answer),
@@ -75,13 +76,15 @@ async function viewsOf(
   live: boolean,
 ): Promise<{ readonly views: Views; readonly source: Explanation['source'] }> {
   if (live) finder.forget(hash)
-  const inquiry = live ? finder.inquire(hash) : finder.known(hash)
+  const isStored = records.length > 0
+  const earlier = finder.known(hash) ?? (isStored ? null : finder.fruitless(hash))
+  const inquiry = live ? finder.inquire(hash) : earlier
   if (inquiry !== null) {
     await inquiry.settled
     return { views: inquiry.views, source: live ? 'live' : 'remembered' }
   }
   const views = viewsOfStored(policy(), records, finder.names.expected(hash))
-  return { views, source: records.length > 0 ? 'stored' : 'nothing' }
+  return { views, source: isStored ? 'stored' : 'nothing' }
 }
 
 function verdictOf({ serving: { choice, slots } }: Views): Explanation['verdict'] {

@@ -13,7 +13,10 @@ export type NoClaimResult = 'absent' | 'refused' | 'error'
  * Answers for a path that has no trusted claim: 404 only where it is certain, and then with the refusals in words; 503
  * where an upstream could not tell, for a client remembers a 404 for an hour.
  */
-export function replyNoClaim(response: ServerResponse, { kind, slots }: NoClaim): NoClaimResult {
+export function replyNoClaim(
+  response: ServerResponse,
+  { kind, slots, suspended }: NoClaim,
+): NoClaimResult {
   const said = slots.flatMap(describe).join('; ')
   if (kind === 'unknown') {
     replyUnknown(response, said)
@@ -21,7 +24,10 @@ export function replyNoClaim(response: ServerResponse, { kind, slots }: NoClaim)
   }
   const refusal = slots.flatMap(({ answer }) => (answer?.kind === 'refused' ? [answer] : []))[0]
   if (refusal === undefined) {
-    replyText(response, 404, 'no upstream has this path', { 'x-weir-verdict': 'absent' })
+    const unasked =
+      suspended.length === 0 ? '' : ` (not asked, since suspended: ${suspended.join(', ')})`
+    const headers = { 'x-weir-verdict': 'absent' }
+    replyText(response, 404, `no upstream has this path${unasked}`, headers)
     return 'absent'
   }
   const { reason, rule } = refusal.verdict

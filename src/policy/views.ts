@@ -2,7 +2,7 @@
  * Two views of the same answers: what the policy says, and, where it only reports, what is served in the meantime. Where it is
  * enforced both are one.
  */
-import type { Answer, AnswerSlot, TrustedAnswer } from './answer.ts'
+import { type Answer, type AnswerSlot, refuse, type TrustedAnswer } from './answer.ts'
 import type { Claim } from './claim.ts'
 import { type Decision, decide, unasked } from './decide.ts'
 import { areEqual } from './equal-claims.ts'
@@ -12,7 +12,12 @@ import { judge, type RefusalReason } from './verdict.ts'
 
 /** What an upstream said of a hash, not judged yet. */
 export type Reply =
-  | { readonly kind: 'claim'; readonly claim: Claim }
+  | {
+      readonly kind: 'claim'
+      readonly claim: Claim
+      /** Its NAR turned out to be another one than it promises: a content address alone does not vouch for it any more. */
+      readonly isRefuted?: boolean
+    }
   | Extract<Answer, { kind: 'absent' | 'unknown' }>
 
 /** An upstream's reply, judged in both views; `null` where there is none yet. */
@@ -97,9 +102,10 @@ function claimOf(answer: Answer | null): Claim | null {
 
 function answerTo(policy: Policy, reply: Reply): Answer {
   if (reply.kind !== 'claim') return reply
-  const { claim } = reply
+  const { claim, isRefuted } = reply
   const verdict = judge(policy, claim)
-  return verdict.kind === 'trusted'
-    ? { kind: 'trusted', claim, verdict }
-    : { kind: 'refused', claim, verdict }
+  if (verdict.kind === 'refused') return { kind: 'refused', claim, verdict }
+  const answer = { kind: 'trusted' as const, claim, verdict }
+  const isDisproved = isRefuted === true && verdict.voucher.kind === 'content-address'
+  return isDisproved ? refuse(answer, 'bad-content-address') : answer
 }

@@ -8,6 +8,8 @@ export type NoClaim = {
   readonly kind: 'absent' | 'unknown'
   /** What each upstream said. */
   readonly slots: readonly AnswerSlot[]
+  /** Upstreams that were not asked, because they lied or an operator said so. */
+  readonly suspended: readonly string[]
 }
 
 export type NarinfoAnswer =

@@ -93,10 +93,7 @@ function readReply(
   text: Uint8Array,
 ): Reply {
   const reading = readClaim(policy, upstream, hash, text)
-  if (reading.kind === 'claim') {
-    if (!deps.isRefuted(reading.claim)) return reading
-    return { kind: 'unknown', code: 'refuted', reason: 'its NAR was wrong a while ago' }
-  }
+  if (reading.kind === 'claim') return { ...reading, isRefuted: deps.isRefuted(reading.claim) }
   const { reason } = reading
   deps.meter.claimJudged(upstream, 'malformed')
   deps.log.warn({ event: 'claim.malformed', upstream, hash, reason })

@@ -19,6 +19,8 @@ export type PathFinder = {
   inquire(hash: StorePathHash): Inquiry
   /** The question to the upstreams, where it runs or is remembered. */
   known(hash: StorePathHash): Inquiry | null
+  /** The last question about a path that brought no trusted claim, for explanations: it is asked again for every answer. */
+  fruitless(hash: StorePathHash): Inquiry | null
   /** What trusted references say of the names of hashes. */
   readonly names: ExpectedNames
   /** Forgets what was judged by an earlier policy. */
@@ -39,6 +41,7 @@ export type FindDeps = AskDeps & {
 const rememberedMs = 10 * 60_000
 /** … and how long where a better one could not tell. */
 const uncertainMs = 30_000
+const maxFruitlessBytes = 4 * 1024 * 1024
 const maxRememberedBytes = 32 * 1024 * 1024
 
 export function createPathFinder(deps: FindDeps): PathFinder {
@@ -48,6 +51,11 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     maxSize: maxRememberedBytes,
     ttl: rememberedMs,
     ...expiryBy(deps.clock),
+    sizeCalculation: (inquiry) => inquiryBytes(inquiry),
+  })
+
+  const fruitless = new LRUCache<StorePathHash, Inquiry>({
+    maxSize: maxFruitlessBytes,
     sizeCalculation: (inquiry) => inquiryBytes(inquiry),
   })
 
@@ -65,6 +73,8 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     }
     await inquiry.settled
     if (!isCurrent()) return
+    if (choice.kind === 'trusted') fruitless.delete(hash)
+    else fruitless.set(hash, inquiry)
     // Late answers count for the memory that it takes.
     if (remembered.get(hash) === inquiry) {
       remembered.set(hash, inquiry, { ttl: remembered.getRemainingTTL(hash) })
@@ -96,6 +106,7 @@ export function createPathFinder(deps: FindDeps): PathFinder {
   return {
     names,
     known,
+    fruitless: (hash) => fruitless.get(hash) ?? null,
     records,
     inquire: (hash) => known(hash) ?? ask(hash),
     async stored(hash) {
@@ -106,6 +117,7 @@ export function createPathFinder(deps: FindDeps): PathFinder {
       // Who still waits for one of these asks again, as the new policy wants it asked.
       inquiries.clear()
       remembered.clear()
+      fruitless.clear()
       names.clear()
     },
     forget(hash) {

@@ -135,5 +135,6 @@ function trustedNow(inquiry: Inquiry, key: NarKey): TrustedAnswer | null {
 
 function noClaim(inquiry: Inquiry): NoClaim {
   const { slots } = inquiry
-  return { kind: slots.some(isOutage) ? 'unknown' : 'absent', slots }
+  const suspended = [...inquiry.askedUnder.suspended]
+  return { kind: slots.some(isOutage) ? 'unknown' : 'absent', slots, suspended }
 }

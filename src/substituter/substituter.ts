@@ -69,7 +69,8 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
     if (stored !== undefined && mayStandIn(stored, inquiry)) {
       return known.make({ ...stored, isCertain: false })
     }
-    return { kind: choice.kind, slots: inquiry.slots }
+    const suspended = [...inquiry.askedUnder.suspended]
+    return { kind: choice.kind, slots: inquiry.slots, suspended }
   }
 
   return {

@@ -132,7 +132,7 @@ t.test('what nobody knows of is explained without asking anybody', async (t) => 
   const made = await worldOf(t, [a])
   const explained = await made.admin.explain(hash, { live: false, to: 'all' })
   t.match(explained, {
-    ...{ verdict: 'absent', path: null, source: 'nothing', upstream: null, rule: null },
+    ...{ verdict: 'unknown', path: null, source: 'nothing', upstream: null, rule: null },
     ...{ stored: [], served: [], events: [], refusedReferences: [] },
   })
   t.match(of(explained, 'a'), { answer: 'not-asked', reason: null, claim: null })

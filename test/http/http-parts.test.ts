@@ -171,6 +171,7 @@ t.test('a target is never more than its route says, and never throws', async () 
           ok(target.includes(`/nar/${narFileName(route.key)}`))
           break
         case 'narinfo':
+        case 'explain':
           ok(/^[0-9a-df-np-sv-z]{32}$/.test(route.hash))
           break
         case 'log':

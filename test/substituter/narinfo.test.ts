@@ -164,8 +164,8 @@ t.test('a narinfo', async (t) => {
     t.match(await getNar(made, lying.key), { kind: 'failed', failure: { kind: 'corrupt' } })
     await made.transfers.idle()
     t.match(await made.substituter.narinfo(lying.key.storePathHash), {
-      kind: 'unknown',
-      slots: [{ answer: { code: 'refuted' } }],
+      kind: 'absent',
+      slots: [{ answer: { kind: 'refused', verdict: { reason: 'bad-content-address' } } }],
     })
     t.same(await cacheFiles(made), [])
   })
