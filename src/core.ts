@@ -1,5 +1,4 @@
 /** Puts the parts together that answer: from the store outwards, around the policy of the moment. */
-import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { createLivePolicy, type LivePolicy } from './admin/live-policy.ts'
 import { punishLie, type SuspendDeps } from './admin/suspend.ts'
@@ -7,16 +6,13 @@ import { createIngestPool } from './ingest/ingest-pool.ts'
 import { verifyStored } from './ingest/verify-stored.ts'
 import type { SecretKey } from './nix/signature.ts'
 import type { Catalog } from './ports/catalog.ts'
+import { openState } from './open-state.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Evidence } from './ports/evidence.ts'
 import type { Log } from './ports/log.ts'
 import type { Settings } from './settings/settings.ts'
-import { openRecalls, type Recalls } from './state/recalls.ts'
-import { openSuspensions } from './state/suspensions.ts'
-import { openDiskNarStore } from './store/disk/disk-nar-store.ts'
+import type { Recalls } from './state/recalls.ts'
 import { createImportUpstream } from './store/import-upstream.ts'
-import { openCatalog } from './store/sqlite/open-catalog.ts'
-import { openSqliteEvidence } from './store/sqlite/sqlite-evidence.ts'
 import { createBuildLogs } from './substituter/build-logs.ts'
 import { createPathFinder, type PathFinder } from './substituter/find-path.ts'
 import { createRealisations, type Realisations } from './substituter/realisations.ts'
@@ -62,15 +58,8 @@ export async function assembleCore(
   resources: AsyncDisposableStack,
 ): Promise<Core> {
   const { storeDir } = initial.server
-  const inState = (name: string): string => join(initial.state.dir, name)
-  const store = await openDiskNarStore(initial.cache.dir, storeDir)
-  const recalls = await openRecalls(inState('recalls.toml'), storeDir)
-  const suspensions = await openSuspensions(inState('suspended.json'))
-  const evidence = openSqliteEvidence(inState('evidence.sqlite'), { clock, log })
-  resources.defer(() => evidence.close())
-  const catalog = await openCatalog(inState('catalog.sqlite'), { clock, log })
-  resources.defer(() => catalog.close())
-
+  const state = await openState(initial, { clock, log }, resources)
+  const { store, catalog, evidence, recalls, suspensions } = state
   const optionsOf = (settings: Settings) =>
     settings.upstreams.map((upstream) => upstreamOptions(upstream, settings, version))
   const local = [createImportUpstream(store)]

@@ -3,13 +3,13 @@
  * needs.
  */
 import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import { explain } from './admin/explain.ts'
 import type { Explanation } from './admin/explanation.ts'
 import { lift } from './admin/lift.ts'
 import { createLivePolicy } from './admin/live-policy.ts'
 import { recall, type RecallReport } from './admin/recall.ts'
 import type { StorePathHash } from './nix/store-path.ts'
+import { openState } from './open-state.ts'
 import type { Block } from './policy/block.ts'
 import type { Policy } from './policy/policy.ts'
 import type { Catalog } from './ports/catalog.ts'
@@ -19,12 +19,7 @@ import type { Log } from './ports/log.ts'
 import type { Meter } from './ports/meter.ts'
 import type { Settings } from './settings/settings.ts'
 import { lockFolder } from './state/folder-lock.ts'
-import { openRecalls } from './state/recalls.ts'
-import { openSuspensions } from './state/suspensions.ts'
-import { openDiskNarStore } from './store/disk/disk-nar-store.ts'
 import { createImportUpstream } from './store/import-upstream.ts'
-import { openCatalog } from './store/sqlite/open-catalog.ts'
-import { openSqliteEvidence } from './store/sqlite/sqlite-evidence.ts'
 import { createPathFinder } from './substituter/find-path.ts'
 import { createStoreKeeper } from './substituter/store-keeper.ts'
 import { upstreamOptions } from './upstream/upstream-options.ts'
@@ -59,18 +54,13 @@ export async function openOffline(
   log: Log,
 ): Promise<OfflineRecalls & AsyncDisposable> {
   await using resources = new AsyncDisposableStack()
-  const { state, cache, server } = settings
+  const { state, cache } = settings
   await mkdir(state.dir, { recursive: true, mode: 0o700 })
   await mkdir(cache.dir, { recursive: true })
   resources.use(lockFolder(state.dir))
   resources.use(lockFolder(cache.dir))
-  const store = await openDiskNarStore(cache.dir, server.storeDir)
-  const recalls = await openRecalls(join(state.dir, 'recalls.toml'), server.storeDir)
-  const suspensions = await openSuspensions(join(state.dir, 'suspended.json'))
-  const evidence = openSqliteEvidence(join(state.dir, 'evidence.sqlite'), { clock, log })
-  resources.defer(() => evidence.close())
-  const catalog = await openCatalog(join(state.dir, 'catalog.sqlite'), { clock, log })
-  resources.defer(() => catalog.close())
+  const opened = await openState(settings, { clock, log }, resources)
+  const { store, catalog, evidence, recalls, suspensions } = opened
   const keeper = await createStoreKeeper({
     ...{ store, catalog, clock, log, meter: unmeasured },
     maxBytes: () => cache.maxBytes,
@@ -78,11 +68,11 @@ export async function openOffline(
   })
   const policy = createLivePolicy(settings, { recalls, suspensions, changed: () => undefined })
   const deps = { policy, recalls, catalog, keeper, evidence, log }
-  const opened = resources.move()
+  const owned = resources.move()
   return {
     recall: (block) => recall(deps, block),
     lift: (block) => lift(deps, block),
-    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }
 

@@ -60,7 +60,7 @@ const state = section('state', 'What cannot be fetched again.', {
   dir: pathField()
     .optional()
     .describe(
-      'The folder of the catalog and of the signing key. Without it: `$XDG_STATE_HOME/weir`, or `~/.local/state/weir`.',
+      'The folder of the signing key, of what was recalled and served, and of the catalog. Without it: `$XDG_STATE_HOME/weir`, or `~/.local/state/weir`.',
     ),
 })
 
