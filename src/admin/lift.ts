@@ -13,8 +13,10 @@ export type LiftDeps = {
 
 /** Takes a recall back; false where there was none. What it removed from the store is fetched again when somebody asks. */
 export async function lift(deps: LiftDeps, block: Block): Promise<boolean> {
-  const isLifted = await deps.recalls.lift(block)
-  deps.policy.refresh()
+  const isLifted = await deps.recalls.lift(block).finally(() => {
+    // Where it could not be made durable it is recalled still.
+    deps.policy.refresh()
+  })
   if (!isLifted) return false
   const detail = describeBlocked(block.blocked)
   deps.log.warn({ event: 'recall.lifted', recalled: detail })

@@ -22,8 +22,9 @@ export type LivePolicyDeps = {
 }
 
 /** What verdicts rest on, and who is asked for them and how answers are signed. */
-function judged({ upstreams, rules, policy, blocks, importKeys, nar, signing }: Settings): unknown {
-  return [upstreams, rules, policy, blocks, importKeys, nar.maxNarBytes, signing.mode]
+function judged(settings: Settings): unknown {
+  const { upstreams, timeouts, rules, policy, blocks, importKeys, nar, signing } = settings
+  return [upstreams, timeouts, rules, policy, blocks, importKeys, nar.maxNarBytes, signing.mode]
 }
 
 export function createLivePolicy(initial: Settings, deps: LivePolicyDeps): LivePolicy {

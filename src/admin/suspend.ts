@@ -32,11 +32,12 @@ export async function suspendUpstream(
   return isNew
 }
 
-/** Believes an upstream again. False where it was not suspended. */
+/** Believes an upstream again, once that is durable. False where it was not suspended. */
 export async function resumeUpstream(deps: SuspendDeps, upstream: string): Promise<boolean> {
-  const resumed = deps.suspensions.resume(upstream)
-  deps.policy.refresh()
-  const isNew = await resumed
+  const isNew = await deps.suspensions.resume(upstream).finally(() => {
+    // Where it could not be made durable it is suspended again.
+    deps.policy.refresh()
+  })
   if (isNew) {
     deps.log.warn({ event: 'upstream.resumed', upstream })
     const detail = 'resumed by an operator'

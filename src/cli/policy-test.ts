@@ -30,6 +30,9 @@ export async function policyTest(
       }
     }
   }
+  if (!policy.enforce) {
+    world.out('policy.enforce is false: cases say what would be refused once it is enforced\n')
+  }
   world.out(`${count(passed + failed, 'case')} for ${source}: ${passed} ok, ${failed} not ok\n`)
   return failed === 0 ? 0 : 1
 }

@@ -8,7 +8,8 @@ import {
   trustedAnswers,
 } from './answer.ts'
 import { areEqual } from './equal-claims.ts'
-import { type Policy, rankOf } from './policy.ts'
+import { importUpstreamName, type Policy, rankOf } from './policy.ts'
+import type { Rule } from './rule.ts'
 
 /** The choice among the answers so far. */
 export type Choice =
@@ -38,7 +39,7 @@ export function choose(policy: Policy, slots: readonly AnswerSlot[]): Chosen {
     if (inOrder(order, slots).some(isOutage)) return { choice: { kind: 'unknown' }, slots }
   }
   return rule !== null && rule.agree > 1
-    ? withAgreement(policy, order, slots, rule.agree)
+    ? withAgreement(policy, order, slots, rule)
     : mostPreferred(policy, order, slots)
 }
 
@@ -46,10 +47,15 @@ function withAgreement(
   policy: Policy,
   order: readonly string[],
   slots: readonly AnswerSlot[],
-  agree: number,
+  { agree, from }: Rule,
 ): Chosen {
+  const isImportNamed = from?.includes(importUpstreamName) === true
   const awaited = inOrder(order, slots).filter(isAwaited).length
-  const agreement = agreementOf(policy, trustedAnswers(slots), agree, awaited)
+  // What lies in the store is no builder, unless a rule says so by its name.
+  const isAsked = ({ claim }: TrustedAnswer): boolean =>
+    claim.upstream !== importUpstreamName || isImportNamed
+  const answers = trustedAnswers(slots).filter(isAsked)
+  const agreement = agreementOf(policy, answers, agree, awaited)
   // Who is outside of the agreement may still say another name, for which another rule decides.
   if (agreement.kind !== 'reached' && slots.some(isAwaited)) return waiting(slots)
   switch (agreement.kind) {

@@ -3,7 +3,7 @@ import { candidates, phasesOf } from './ask-order.ts'
 import { type Choice, choose, type Chosen } from './choose.ts'
 import { areEqual } from './equal-claims.ts'
 import { type ExpectedName, type Lie, settleNames } from './names.ts'
-import type { Policy } from './policy.ts'
+import { type Policy, rankOf } from './policy.ts'
 
 /** What is to be done about a hash, given the answers so far. */
 export type Decision = {
@@ -80,8 +80,9 @@ function demandedByAgreement(policy: Policy, slots: readonly AnswerSlot[]): read
 /** Whether a private upstream has the path, or could not tell. One that has what it may not speak for holds nothing of its own. */
 function mayHoldName(slot: AnswerSlot): boolean {
   const { answer } = slot
-  if (answer?.kind === 'refused') return answer.verdict.reason !== 'upstream-not-allowed'
-  return isOutage(slot)
+  if (answer?.kind !== 'refused') return isOutage(slot)
+  const { reason, rule } = answer.verdict
+  return reason !== 'upstream-not-allowed' || rule === null
 }
 
 function isCertain(policy: Policy, { choice, slots }: Chosen): boolean {
@@ -91,7 +92,8 @@ function isCertain(policy: Policy, { choice, slots }: Chosen): boolean {
   // Where no difference is stood, everybody's word counts.
   const needed =
     verdict.rule?.onDivergence === 'refuse' ? order : order.slice(0, order.indexOf(claim.upstream))
-  return !slots.some(
-    ({ upstream, answer }) => answer?.kind === 'unknown' && needed.includes(upstream),
-  )
+  const rank = rankOf(policy, claim.upstream)
+  const isNeeded = (upstream: string): boolean =>
+    needed.includes(upstream) || rankOf(policy, upstream) < rank
+  return !slots.some(({ upstream, answer }) => answer?.kind === 'unknown' && isNeeded(upstream))
 }

@@ -41,6 +41,9 @@ export type Policy = {
   readonly blocks: readonly Block[]
 }
 
+/** The upstream of stored files that came without a record; the last of every policy. */
+export const importUpstreamName = 'import'
+
 /** Where an upstream stands among the policy's, 0 for the most preferred; infinity for one that the policy does not name. */
 export function rankOf({ upstreams }: Pick<Policy, 'upstreams'>, name: string): number {
   const rank = upstreams.findIndex((upstream) => upstream.name === name)

@@ -106,6 +106,8 @@ function answerTo(policy: Policy, reply: Reply): Answer {
   const verdict = judge(policy, claim)
   if (verdict.kind === 'refused') return { kind: 'refused', claim, verdict }
   const answer = { kind: 'trusted' as const, claim, verdict }
-  const isDisproved = isRefuted === true && verdict.voucher.kind === 'content-address'
-  return isDisproved ? refuse(answer, 'bad-content-address') : answer
+  if (isRefuted !== true) return answer
+  if (verdict.voucher.kind === 'content-address') return refuse(answer, 'bad-content-address')
+  // A signature stands by itself; that its content address stood in for others' is over.
+  return { ...answer, verdict: { ...verdict, isNameProven: false } }
 }

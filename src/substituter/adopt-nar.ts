@@ -29,7 +29,7 @@ export async function adoptNar(
   },
   key: NarKey,
   answer: TrustedAnswer,
-  inquiry: Pick<Inquiry, 'trusted' | 'views'>,
+  inquiry: Inquiry,
 ): Promise<boolean> {
   const file = await deps.store.open(key)
   if (file === null) return false

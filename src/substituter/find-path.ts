@@ -56,6 +56,7 @@ export function createPathFinder(deps: FindDeps): PathFinder {
 
   const fruitless = new LRUCache<StorePathHash, Inquiry>({
     maxSize: maxFruitlessBytes,
+    ttl: rememberedMs,
     sizeCalculation: (inquiry) => inquiryBytes(inquiry),
   })
 

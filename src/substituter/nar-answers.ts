@@ -13,6 +13,8 @@ import { narKeyOf } from './render-narinfo.ts'
 import type { ServedBodies } from './served-bodies.ts'
 import { servedNar } from './served-nar.ts'
 import type { StoreKeeper } from './store-keeper.ts'
+import { mayStandIn } from './may-stand-in.ts'
+import { claimsFor } from './run-transfer.ts'
 import { judgeStored, type StoredAnswer } from './stored-answers.ts'
 import type { RunningTransfer, Transfers } from './transfers.ts'
 
@@ -58,7 +60,8 @@ export async function answerNar(
 /** Whether the NAR would be answered, without fetching it. */
 export async function peekNar(deps: NarAnswerDeps, key: NarKey): Promise<NarPeek | NoClaim> {
   const all = await deps.finder.stored(key.storePathHash)
-  const stored = all.find(({ stored }) => isSameNar(stored.key, key))?.stored
+  const found = all.find(({ stored }) => isSameNar(stored.key, key))
+  const stored = found === undefined || isContradicted(deps, found) ? undefined : found.stored
   if (stored !== undefined) return { kind: 'found', etag: stored.etag, size: stored.fileBytes }
   const inquiry = deps.finder.inquire(key.storePathHash)
   const answer = await trustedFor(inquiry, key)
@@ -77,12 +80,12 @@ async function fromStore(
       ({ stored }) => isSameNar(stored.key, key),
     )
   const found = trusted()
-  if (found === undefined) return null
+  if (found === undefined || isContradicted(deps, found)) return null
   const { stored, answer } = found
   const file = await deps.store.open(key)
   if (file !== null && (await file.size()) === stored.fileBytes) {
     deps.keeper.used(key)
-    const served = servedNar(answer, deps.policy(), client)
+    const served = servedNar(answer, found.agreeing, deps.policy(), client)
     const body = storedBody(file, stored.fileBytes, stored.etag)
     const watched = deps.bodies.watch(body, () => trusted() !== undefined)
     const { upstream } = answer.claim
@@ -92,6 +95,15 @@ async function fromStore(
   await file?.close()
   await deps.keeper.drop(stored)
   return null
+}
+
+/** Whether what the upstreams said lately, as far as it is remembered, contradicts a record that was not certain. */
+function isContradicted({ policy, finder }: NarAnswerDeps, found: StoredAnswer): boolean {
+  const { certainIn, key } = found.stored
+  if (certainIn === policy().choiceEpoch) return false
+  const inquiry = finder.known(key.storePathHash) ?? finder.fruitless(key.storePathHash)
+  if (inquiry === null || inquiry.views.serving.choice.kind === 'wait') return false
+  return inquiry.trusted().length === 0 && !mayStandIn(found, inquiry)
 }
 
 /** A NAR on its way, as soon as a part of it may be handed out. */
@@ -112,7 +124,7 @@ async function fromTransfer(
   }
   const answer = trustedNow(inquiry, key)
   if (answer !== null && (transfer.failure === null || transfer.released > 0)) {
-    const served = servedNar(answer, deps.policy(), client)
+    const served = servedNar(answer, claimsFor(inquiry, key), deps.policy(), client)
     return { kind: 'found', body, upstream: null, isStored: false, served }
   }
   await body[Symbol.asyncDispose]()

@@ -13,20 +13,28 @@ export type RefutedClaims = {
   readonly has: (claim: Claim) => boolean
 }
 
+/** So many different claims of one upstream for one path are believed, at most, before none is. */
+const maxRefutations = 2
 const refutedMs = 60 * 60_000
 const maxClaims = 10_000
 
 export function createRefutedClaims(clock: Clock): RefutedClaims {
   const refuted = new LRUCache<string, number>({ max: maxClaims })
+  const times = new LRUCache<string, readonly number[]>({ max: maxClaims })
+  const pathOf = ({ upstream, narinfo }: Claim): string => `${upstream} ${narinfo.storePath.hash}`
+  const recent = (claim: Claim): readonly number[] =>
+    (times.get(pathOf(claim)) ?? []).filter((at) => clock.nowMs() - at < refutedMs)
   const idOf = ({ upstream, narinfo }: Claim): string =>
     `${upstream} ${narFileName(narKeyOf(narinfo))} ${narinfo.narSize}`
   return {
     note(claim) {
       refuted.set(idOf(claim), clock.nowMs())
+      times.set(pathOf(claim), [...recent(claim), clock.nowMs()].slice(-maxRefutations))
     },
     has(claim) {
       const at = refuted.get(idOf(claim))
-      return at !== undefined && clock.nowMs() - at < refutedMs
+      if (at !== undefined && clock.nowMs() - at < refutedMs) return true
+      return recent(claim).length >= maxRefutations
     },
   }
 }

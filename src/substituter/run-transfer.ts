@@ -64,6 +64,9 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<vo
   await run(deps, { ...work, staged })
 }
 
+/** What says that a source's NAR as a whole is another one; a part of it that differs, or breaks off, says nothing of whose fault it is. */
+const disproofs = new Set(['nar-hash-mismatch', 'content-address-mismatch', 'too-long'])
+
 async function run(deps: RunDeps, work: Run): Promise<void> {
   const { key, inquiry, transfer } = work
   const failures: SourceFailure[] = []
@@ -95,7 +98,7 @@ async function run(deps: RunDeps, work: Run): Promise<void> {
   transfer.fail(failureOf(failures, isSkipped, inquiry))
   for (const { claim, verdict } of claimsFor(inquiry, key)) {
     const isWrong = failures.some(
-      ({ upstream, kind }) => upstream === claim.upstream && kind === 'corrupt',
+      ({ upstream, code }) => upstream === claim.upstream && disproofs.has(code),
     )
     if (isWrong && verdict.voucher.kind === 'content-address') deps.refuted(claim)
   }

@@ -7,17 +7,21 @@ import { narKeyOf } from './render-narinfo.ts'
 /** The record of a NAR that is handed out for a trusted answer. */
 export function servedNar(
   { claim, verdict }: TrustedAnswer,
+  /** Those that say the same: where a rule wants several, each of their keys vouched. */
+  agreeing: readonly TrustedAnswer[],
   { epoch }: Policy,
   client: string,
 ): ServedNar {
   const { storePath } = verdict.narinfo
+  const isNeeded = (verdict.rule?.agree ?? 1) > 1
+  const others = isNeeded ? agreeing.flatMap((other) => other.verdict.keys) : []
   return {
     hash: storePath.hash,
     path: storePath.baseName,
     narHash: narKeyOf(verdict.narinfo).narHash,
     client,
     upstream: claim.upstream,
-    keys: verdict.keys.map(formatPublicKey),
+    keys: [...new Set([...verdict.keys, ...others].map(formatPublicKey))],
     rule: verdict.rule?.name ?? null,
     epoch,
   }

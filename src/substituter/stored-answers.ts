@@ -1,5 +1,6 @@
 import { isSameNar } from '../nix/nar-key.ts'
-import type { TrustedAnswer } from '../policy/answer.ts'
+import { type TrustedAnswer, trustedAnswers } from '../policy/answer.ts'
+import { areEqual } from '../policy/equal-claims.ts'
 import { readClaim } from '../policy/claim.ts'
 import type { ExpectedName } from '../policy/names.ts'
 import type { Policy } from '../policy/policy.ts'
@@ -21,6 +22,8 @@ import { wasHeldAgainst } from './stored-record.ts'
 export type StoredAnswer = {
   readonly answer: TrustedAnswer
   readonly maySign: MaySign
+  /** The trusted answers that say the same, itself among them. */
+  readonly agreeing: readonly TrustedAnswer[]
   /** Report only: why the enforced policy would refuse it. */
   readonly wouldRefuse: RefusalReason | null
   readonly stored: StoredNar
@@ -47,7 +50,8 @@ export function judgeStored(
     return [
       {
         answer,
-        maySign: maySign(views, answer),
+        maySign: isDecided(policy, stored) ? maySign(views, answer) : 'never',
+        agreeing: trustedAnswers(slots).filter((other) => areEqual([answer, other])),
         wouldRefuse: wouldRefuse(views, answer),
         stored,
       },
@@ -67,6 +71,11 @@ export function viewsOfStored(
     [stored, ...stored.witnesses].flatMap((claim) => slotOf(policy, stored, claim) ?? []),
   )
   return decideViews(policy, slots, expected)
+}
+
+/** In report only, what the policy would say is known of no record that was not certain: it wants everybody's word. */
+function isDecided({ enforce, choiceEpoch }: Policy, { certainIn }: StoredNar): boolean {
+  return enforce || certainIn === choiceEpoch
 }
 
 function slotOf(policy: Policy, stored: StoredNar, said: StoredClaim): JudgedSlot | null {

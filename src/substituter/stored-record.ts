@@ -1,10 +1,12 @@
 import { formatContentAddress } from '../nix/content-address.ts'
 import type { NarKey } from '../nix/nar-key.ts'
-import type { TrustedAnswer } from '../policy/answer.ts'
+import type { AnswerSlot, TrustedAnswer } from '../policy/answer.ts'
 import { areEqual } from '../policy/equal-claims.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { StoredClaim, StoredNar } from '../ports/catalog.ts'
 import type { Inquiry } from './inquiry.ts'
+
+type Asked = Pick<Inquiry, 'trusted' | 'views' | 'askedUnder'>
 
 /** A file that was verified, and the content address that it was held against. */
 export type VerifiedNar = Pick<StoredNar, 'fileBytes' | 'fileHash' | 'etag' | 'verifiedCa'>
@@ -16,7 +18,7 @@ export type VerifiedNar = Pick<StoredNar, 'fileBytes' | 'fileHash' | 'etag' | 'v
 export function storedRecord(
   key: NarKey,
   answer: TrustedAnswer,
-  inquiry: Pick<Inquiry, 'trusted' | 'views'>,
+  inquiry: Asked,
   { fileBytes, fileHash, etag, verifiedCa }: VerifiedNar,
   { policy, nowMs }: { readonly policy: Policy; readonly nowMs: number },
 ): StoredNar {
@@ -28,10 +30,29 @@ export function storedRecord(
     ...storedClaim(answer),
     key,
     witnesses: witnesses.map(storedClaim),
-    certainIn: inquiry.views.serving.isCertain ? policy.choiceEpoch : null,
+    certainIn: isCertain(inquiry, answer, policy) ? policy.choiceEpoch : null,
     ...{ fileBytes, fileHash, etag, verifiedCa },
     ...{ storedAtMs: nowMs, usedAtMs: nowMs },
   }
+}
+
+/**
+ * Whether nobody can have said anything better: all were asked whom this policy wants asked, in report only it would be the same, and
+ * nothing better was only recalled, for a recall can be lifted.
+ */
+function isCertain(
+  { views: { serving, enforced }, askedUnder }: Asked,
+  answer: TrustedAnswer,
+  policy: Policy,
+): boolean {
+  if (!serving.isCertain || !enforced.isCertain) return false
+  if (askedUnder.choiceEpoch !== policy.choiceEpoch) return false
+  const isSame = enforced.choice.kind === 'trusted' && areEqual([enforced.choice.answer, answer])
+  return isSame && !enforced.slots.some(isBlocked)
+}
+
+function isBlocked({ answer }: AnswerSlot): boolean {
+  return answer?.kind === 'refused' && answer.verdict.reason === 'blocked'
 }
 
 /** The content address that an answer promises, as in a narinfo's CA. */

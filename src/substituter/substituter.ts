@@ -6,11 +6,10 @@ import type { Meter } from '../ports/meter.ts'
 import type { NarAnswer, NarinfoAnswer, NarPeek, NarRequest, NoClaim } from './answers.ts'
 import { confirmStored } from './confirm-stored.ts'
 import { createKnownNarinfos, type KnownNarinfo } from './known-narinfos.ts'
+import { mayStandIn } from './may-stand-in.ts'
 import { answerNar, type NarAnswerDeps, peekNar } from './nar-answers.ts'
 import type { Signing } from './render-narinfo.ts'
-import type { Inquiry } from './inquiry.ts'
 import { createServedBodies } from './served-bodies.ts'
-import type { StoredAnswer } from './stored-answers.ts'
 
 export type * from './answers.ts'
 
@@ -105,15 +104,6 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
       bodies.policyChanged()
     },
   }
-}
-
-/**
- * Whether what is stored is still the best that is known, where the upstreams gave no trusted claim. Not where its own upstream's claim
- * was refused meanwhile, nor where a rule wants everybody's word.
- */
-function mayStandIn({ answer, stored }: StoredAnswer, { slots }: Inquiry): boolean {
-  if (answer.verdict.rule?.onDivergence === 'refuse') return false
-  return !slots.some((slot) => slot.upstream === stored.upstream && slot.answer?.kind === 'refused')
 }
 
 /** Finds an answer by the policy of now: one that changed while the answer was looked for has it looked for again. */

@@ -26,7 +26,7 @@ export function createBreakingUpstream(
     const admission = admit(breaker, clock.nowMs())
     breaker = admission.breaker
     if (!admission.isAdmitted) {
-      throw new UpstreamError('breaker-open', 'it failed several times, and is not asked just now')
+      throw notAsked()
     }
     const isProbe = breaker.kind === 'probing'
     const ended = (result: RequestResult): void => {
@@ -43,11 +43,20 @@ export function createBreakingUpstream(
       throw error
     }
   }
+  /** Asked where the breaker lets it, which it does not move. */
+  const passing = <Answer>(ask: () => Promise<Answer>): Promise<Answer> =>
+    admit(breaker, clock.nowMs()).isAdmitted ? ask() : Promise.reject(notAsked())
   return {
     ...upstream,
     // Narinfos alone move it: they are small, and no client decides how long one takes.
     narinfo: (hash, signal) => guarded(signal, () => upstream.narinfo(hash, signal)),
+    buildLog: (derivation, signal) => passing(() => upstream.buildLog(derivation, signal)),
+    realisation: (output, signal) => passing(() => upstream.realisation(output, signal)),
   }
+}
+
+function notAsked(): UpstreamError {
+  return new UpstreamError('breaker-open', 'it failed several times, and is not asked just now')
 }
 
 function resultOf(error: unknown, signal: AbortSignal): RequestResult {

@@ -14,9 +14,6 @@ export type UpstreamSet = {
   close(): Promise<void>
 }
 
-/** Clients wait no longer themselves. */
-const queueMs = 60_000
-
 /** Connects upstreams; `local` ones, which no configuration names, come last and stay. */
 export function createUpstreamSet(
   options: readonly HttpUpstreamOptions[],
@@ -28,7 +25,7 @@ export function createUpstreamSet(
       createLimitedUpstream(createBreakingUpstream(createHttpUpstream(each), deps), {
         maxNarinfos: each.maxConnections,
         narinfoMs: each.narinfoMs,
-        queueMs,
+        queueMs: each.narinfoMs,
       }),
     )
   const closing = new Set<Promise<unknown>>()

@@ -141,10 +141,21 @@ t.test('a choice is certain unless somebody who comes first could not tell', asy
   t.notOk(isCertain({}), 'none at all')
 })
 
-t.test("certainty goes by the rule's order", async (t) => {
-  const policy = of({ a: {}, b: {}, c: {} }, { rules: [rule({ from: ['c', 'a'] })] })
-  t.notOk(decisionOn(policy, { a: good, c: 'down' }).isCertain)
-  t.ok(decisionOn(policy, { c: good, a: 'down' }).isCertain)
+t.test("certainty goes by the rule's order, and by who could say another name", async (t) => {
+  const policy = of({ a: {}, b: {}, c: {}, d: {} }, { rules: [rule({ from: ['c', 'b'] })] })
+  t.notOk(decisionOn(policy, { b: good, c: 'down' }).isCertain)
+  t.notOk(decisionOn(policy, { c: good, a: 'down' }).isCertain, 'a is preferred in general')
+  t.ok(decisionOn(policy, { c: good, d: 'down' }).isCertain)
+})
+
+t.test('a private upstream that has what nobody may vouch for keeps it to itself', async (t) => {
+  const closed = of(
+    { a: { private: true }, b: {} },
+    { unmatched: 'deny', rules: [rule({ paths: ['other'] })] },
+  )
+  t.strictSame(decisionOn(closed, { a: good, b: 'unasked' }).ask, [])
+  const named = of({ a: { private: true }, b: {} }, { rules: [rule({ from: ['b'] })] })
+  t.strictSame(decisionOn(named, { a: good, b: 'unasked' }).ask, ['b'])
 })
 
 t.test('trusted claims that differ are a divergence, refused ones are not', async (t) => {
