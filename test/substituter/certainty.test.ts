@@ -137,3 +137,14 @@ t.test('what two agreed on', async (t) => {
     t.not((await getNar(made, key)).kind, 'found')
   })
 })
+
+t.test('what rests on a claim that is refused now is not served', async (t) => {
+  const a = upstreamWith('a', hello)
+  const made = await world(t, { upstreams: [a, createFakeUpstream('b', { narinfo: down })] })
+  await storeNar(made, key)
+  made.changePolicy({})
+  a.answers.narinfo = () => claimFor(smallNar, { signers: [] }).text
+  t.not((await made.substituter.narinfo(hash)).kind, 'found')
+  t.not((await getNar(made, key)).kind, 'found')
+  t.not((await made.substituter.peek(key)).kind, 'found')
+})

@@ -13,11 +13,13 @@ import { type Tap, world, type World } from '../fakes/substituter-world.ts'
 import {
   claimFor,
   contentAddressed,
+  down,
   keys,
   signerNames,
   upstreamWith,
 } from '../fakes/test-claims.ts'
 import { testRule } from '../fakes/test-policy.ts'
+import { must } from '../nix/fixtures.ts'
 
 const addressed = contentAddressed()
 const { storePath, ca } = addressed.narinfo
@@ -46,6 +48,20 @@ t.test('a witness that promises a content address', async (t) => {
     t.equal((await getNar(made, ofC.key)).kind, 'failed')
     await made.transfers.idle()
     t.same(await made.finder.stored(hash), [])
+  })
+
+  t.test('that the file was not held against counts for nothing in an old record', async (t) => {
+    const upstreams = [upstreamWith('a', ofA), createFakeUpstream('c', { narinfo: down })]
+    const made = await world(t, { upstreams })
+    await storeNar(made, ofA.key)
+    const [record] = await made.catalog.find(hash)
+    const witnesses = [{ upstream: 'c', claim: ofC.text }]
+    await made.keeper.adopt({ ...must(record), witnesses })
+    t.match(await made.substituter.narinfo(hash), { upstream: 'a', isStored: true })
+    made.changePolicy(blocksA)
+    t.same(await made.finder.stored(hash), [])
+    t.not((await made.substituter.narinfo(hash)).kind, 'found')
+    t.not((await getNar(made, ofC.key)).kind, 'found')
   })
 })
 
