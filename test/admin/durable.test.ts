@@ -27,7 +27,10 @@ t.test('a resume that cannot be written leaves the upstream suspended', async (t
   const { admin, live, dir, suspensions, substituter, evidence } = await made(t)
   await admin.suspend('a', 'it lied')
   await obstruct(dir, 'suspended.json')
-  await t.rejects(admin.resume('a'))
+  const resumed = admin.resume('a')
+  // Something else changes in the meantime.
+  live.refresh()
+  await t.rejects(resumed)
   t.same([...live.current().suspended], ['a'])
   t.same([...suspensions.names()], ['a'])
   t.match(admin.upstreams(), [{ upstream: 'a', suspended: 'it lied' }])
@@ -43,7 +46,10 @@ t.test('a lift that cannot be written leaves the recall', async (t) => {
   const { admin, live, dir, substituter, evidence } = await made(t)
   await admin.recall(recall)
   await obstruct(dir, 'recalls.toml')
-  await t.rejects(admin.lift(recall))
+  const lifted = admin.lift(recall)
+  // Something else changes in the meantime.
+  live.refresh()
+  await t.rejects(lifted)
   t.same(live.current().blocks, [recall])
   t.same(admin.recalls(), [recall])
   t.equal((await substituter.narinfo(hash)).kind, 'absent')
