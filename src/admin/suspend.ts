@@ -32,7 +32,7 @@ export async function suspendUpstream(
   return isNew
 }
 
-/** Believes an upstream again, once that is durable. False where it was not suspended. */
+/** Believes an upstream again, at the latest once that is durable. False where it was not suspended. */
 export async function resumeUpstream(deps: SuspendDeps, upstream: string): Promise<boolean> {
   const isNew = await deps.suspensions.resume(upstream).finally(() => {
     // Where it could not be made durable it is suspended again.

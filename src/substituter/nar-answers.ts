@@ -97,12 +97,16 @@ async function fromStore(
   return null
 }
 
-/** Whether what the upstreams said lately, as far as it is remembered, contradicts a record that was not certain. */
+/**
+ * Whether a record that was not certain must not be served from: what the upstreams said lately contradicts it, as far as that is
+ * remembered, or the rule wants everybody's word and nobody was asked.
+ */
 function isContradicted({ policy, finder }: NarAnswerDeps, found: StoredAnswer): boolean {
   const { certainIn, key } = found.stored
+  const needsEverybody = found.answer.verdict.rule?.onDivergence === 'refuse'
   if (certainIn === policy().choiceEpoch) return false
   const inquiry = finder.known(key.storePathHash) ?? finder.fruitless(key.storePathHash)
-  if (inquiry === null || inquiry.views.serving.choice.kind === 'wait') return false
+  if (inquiry === null || inquiry.views.serving.choice.kind === 'wait') return needsEverybody
   return inquiry.trusted().length === 0 && !mayStandIn(found, inquiry)
 }
 
