@@ -1,4 +1,4 @@
-import { contentAddressMatches } from '../nix/content-address.ts'
+import { type ContentAddress, contentAddressMatches } from '../nix/content-address.ts'
 import { formatHash } from '../nix/hash.ts'
 import { supportsContentHash } from '../nix/nar-content-hash.ts'
 import type { Narinfo } from '../nix/narinfo.ts'
@@ -131,13 +131,16 @@ function judgeContentAddress(policy: Policy, narinfo: Narinfo): AddressFinding {
   if (!supportsContentHash(ca)) return 'wrong'
   // Collisions of md5 and sha1 deliver other content under the same path.
   if (ca.hash.algorithm !== 'sha256' && ca.hash.algorithm !== 'sha512') return 'weak'
-  return contradictsNarHash(narinfo) ? 'wrong' : 'proves-itself'
+  return contradictsNarHash(ca, narinfo) ? 'wrong' : 'proves-itself'
 }
 
 /** A NAR without its own hash in it is hashed as it is: a NarHash that differs from its content address is nobody's. */
-function contradictsNarHash({ ca, narHash, storePath, references }: Narinfo): boolean {
+function contradictsNarHash(
+  ca: ContentAddress,
+  { narHash, storePath, references }: Narinfo,
+): boolean {
   const isSelfless = !references.some(({ baseName }) => baseName === storePath.baseName)
-  const isPlain = ca?.method === 'recursive' && ca.hash.algorithm === 'sha256' && isSelfless
+  const isPlain = ca.method === 'recursive' && ca.hash.algorithm === 'sha256' && isSelfless
   return isPlain && formatHash(ca.hash) !== formatHash(narHash)
 }
 

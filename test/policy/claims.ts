@@ -6,7 +6,7 @@ import {
   storePathOfContentAddress,
 } from '../../src/nix/content-address.ts'
 import { formatSignature, type SecretKey, sign } from '../../src/nix/signature.ts'
-import type { StorePathHash } from '../../src/nix/store-path.ts'
+import { parseBaseName, type StorePathHash } from '../../src/nix/store-path.ts'
 import { type Claim, readClaim } from '../../src/policy/claim.ts'
 import type { Policy } from '../../src/policy/policy.ts'
 import {
@@ -170,6 +170,16 @@ export const flat = addressed('fixed:sha256:')
 export const recursive = addressed('fixed:r:sha256:')
 export const withSelf = addressed('fixed:r:sha256:', 1)
 export const withReferences = addressed('fixed:r:sha256:', 2)
+/** A NAR that refers to another path, and not to its own: it is hashed as it is. */
+export const toOthers = ((): Fields => {
+  const dep = 'svw61j7fc3kqj6w3d64fza76j7cnhwhm-dep'
+  const ca = `fixed:r:${hashOne}`
+  const references = [must(parseBaseName(dep))]
+  const address = must(parseContentAddress(ca))
+  const self = { selfReference: false }
+  const path = must(storePathOfContentAddress(address, 'referring', references, self, storeDir))
+  return { ...plain, baseName: path.baseName, references: [dep], ca, narHash: hashOne }
+})()
 export const text = addressed('text:sha256:', 1)
 export const sha512 = addressed('fixed:r:sha512:')
 export const md5 = addressed('fixed:md5:')

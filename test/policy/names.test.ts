@@ -2,7 +2,15 @@ import t from 'tap'
 import type { Policy } from '../../src/policy/policy.ts'
 import { brief, decisionOn, fates } from './answers.ts'
 import { called, type Fields, flat, plain, signed } from './claims.ts'
-import { acmeKey, blocking, nixosKey, policy as base, rule, upstream } from './policies.ts'
+import {
+  acmeKey,
+  blocking,
+  nixosKey,
+  policy as base,
+  rule,
+  strangerKey,
+  upstream,
+} from './policies.ts'
 
 const policy: Policy = {
   ...base,
@@ -46,6 +54,18 @@ t.test('equal names are no conflict, whatever else differs', async (t) => {
   t.strictSame(decision.lies, [])
   t.ok(decision.isDivergent)
 })
+
+t.test(
+  'a name under a signature that is wrong, or by nobody known, is no lie of its upstream',
+  async (t) => {
+    const other = signed({ ...called('harmless'), narSize: '7' }, acmeKey)
+    const forged = { ...called('harmless'), sigs: other.sigs }
+    const strange = signed(called('harmless'), strangerKey)
+    for (const claim of [forged, strange, called('harmless')]) {
+      t.strictSame(decisionOn(policy, { nixos: nix, acme: claim }).lies, [])
+    }
+  },
+)
 
 t.test('a claim that is refused makes no other lose', async (t) => {
   const unsigned = called('nix-2.18')

@@ -10,6 +10,7 @@ import {
   md5,
   plain,
   recursive,
+  toOthers,
   refused,
   signed,
   type Summary,
@@ -118,6 +119,14 @@ const rows: Readonly<Record<string, Row>> = {
   'a NAR that is not its own content address contradicts it': {
     claim: { ...recursive, narHash: hashTwo },
     is: refused('bad-content-address'),
+  },
+  'so it does where it refers to others': {
+    claim: { ...toOthers, narHash: hashTwo },
+    is: refused('bad-content-address'),
+  },
+  'a NAR that refers to others and is its own content address is proved': {
+    claim: toOthers,
+    is: trustedBy(toOthers, 'CA', []),
   },
   'a signed NAR that is not its own content address loses the field': {
     claim: signed({ ...recursive, narHash: hashTwo }, nixosKey),
