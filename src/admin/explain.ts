@@ -3,7 +3,7 @@ import { formatHash } from '../nix/hash.ts'
 import type { StorePath, StorePathHash } from '../nix/store-path.ts'
 import type { Answer, AnswerSlot } from '../policy/answer.ts'
 import { candidates } from '../policy/ask-order.ts'
-import { blockOfName } from '../policy/block.ts'
+import { blockOfHash, blockOfName } from '../policy/block.ts'
 import type { Claim } from '../policy/claim.ts'
 import type { Policy } from '../policy/policy.ts'
 import { type Rule, ruleFor } from '../policy/rule.ts'
@@ -53,7 +53,7 @@ export async function explain(
     path: claim?.narinfo.storePath.baseName ?? null,
     policy: { epoch: policy.epoch, enforce: policy.enforce },
     ...(source === 'nothing'
-      ? { verdict: 'unknown', reason: 'nobody has asked for it lately, and it is not stored' }
+      ? withoutClaims(policy, hash)
       : { verdict: verdictOf(views), reason: reasonOf(policy, views, rule) }),
     upstream: answer?.claim.upstream ?? null,
     rule: rule && explainRule(rule),
@@ -85,6 +85,17 @@ async function viewsOf(
   }
   const views = viewsOfStored(policy(), records, finder.names.expected(hash))
   return { views, source: isStored ? 'stored' : 'nothing' }
+}
+
+/** What can be said of a path of which no claim is at hand. */
+function withoutClaims(
+  { blocks }: Policy,
+  hash: StorePathHash,
+): Pick<Explanation, 'verdict' | 'reason'> {
+  const block = blockOfHash(blocks, hash)
+  return block === null
+    ? { verdict: 'unknown', reason: 'nobody has asked for it lately, and it is not stored' }
+    : { verdict: 'refused', reason: `blocked: ${block.reason}` }
 }
 
 function verdictOf({ serving: { choice, slots } }: Views): Explanation['verdict'] {

@@ -48,6 +48,17 @@ export function blockOf(
   )
 }
 
+/** The block that a hash falls under whatever is claimed of it; `null` where there is none. */
+export function blockOfHash(blocks: readonly Block[], hash: string): Block | null {
+  return (
+    blocks.find(
+      ({ blocked }) =>
+        (blocked.kind === 'hash' && blocked.hash === hash) ||
+        (blocked.kind === 'path' && blocked.baseName.startsWith(`${hash}-`)),
+    ) ?? null
+  )
+}
+
 /** The block that a name falls under by its package: of a build log, or an output, that comes without a claim. */
 export function blockOfName(blocks: readonly Block[], name: string): Block | null {
   const packageName = packageOf(name)

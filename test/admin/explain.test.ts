@@ -268,3 +268,15 @@ t.test('references', async (t) => {
     t.equal(a.asked.filter((what) => what === `narinfo ${hash}`).length, 1)
   })
 })
+
+t.test('a recalled hash is refused, where nothing else is known of it', async (t) => {
+  for (const blocked of [
+    { kind: 'hash', hash },
+    { kind: 'path', baseName: `${hash}-hello` },
+  ] as const) {
+    const made = await worldOf(t, [upstreamWith('a')])
+    await made.admin.recall({ blocked, reason: 'of a test' })
+    const explained = await made.admin.explain(hash, { live: false, to: 'all' })
+    t.match(explained, { verdict: 'refused', reason: 'blocked: of a test', source: 'nothing' })
+  }
+})
