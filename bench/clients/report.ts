@@ -1,4 +1,5 @@
 import { median } from '../median.ts'
+import { formatTable } from '../table.ts'
 import { type CaseName, caseNames, type Sample } from './round.ts'
 
 /** What a ratio of two cases' wall times shall be at most. */
@@ -28,18 +29,4 @@ function row(name: CaseName, samples: readonly Sample[]): readonly string[] {
     of((sample) => sample.proxyCpuSeconds).toFixed(2),
     (of((sample) => sample.upstreamBytes) / 1e6).toFixed(1),
   ]
-}
-
-/** Rows of cells as lines of columns, the first to the left and the others to the right. */
-export function formatTable(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) =>
-    Math.max(...rows.map((cells) => cells[column]?.length ?? 0)),
-  )
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, column) =>
-        column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
-      )
-      .join('  ')
-  return rows.map(line).join('\n')
 }

@@ -3,14 +3,12 @@ import { createReadStream } from 'node:fs'
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import pLimit from 'p-limit'
-import { fingerprint } from '../../src/nix/fingerprint.ts'
 import type { Hash } from '../../src/nix/hash.ts'
-import { formatNarinfo, type Narinfo } from '../../src/nix/narinfo.ts'
 import { encodeNix32 } from '../../src/nix/nix32.ts'
-import { type SecretKey, sign } from '../../src/nix/signature.ts'
-import { parseStoreDir, type StoreDir } from '../../src/nix/store-path.ts'
+import type { SecretKey } from '../../src/nix/signature.ts'
 import { mustRun } from '../../test/lab/run-command.ts'
 import { type Tree, writeNar } from '../../test/nix/tree.ts'
+import { type MadePath, signedNarinfo, storeDir } from '../signed-narinfo.ts'
 import type { PoolFile } from './file-pool.ts'
 import type { PlannedPath } from './plan.ts'
 
@@ -27,25 +25,19 @@ export async function writeCache(
   paths: readonly PlannedPath[],
   key: SecretKey,
 ): Promise<WrittenCache> {
-  const storeDir = parseStoreDir('/nix/store')
-  if (storeDir === null) throw new TypeError('the bench has a malformed store directory')
   await mkdir(join(dir, 'nar'), { recursive: true })
   await writeFile(join(dir, 'nix-cache-info'), 'StoreDir: /nix/store\nWantMassQuery: 1\n')
   const limit = pLimit(parallel)
-  const written = await Promise.all(
-    paths.map((path) => limit(() => writePath(dir, path, { key, storeDir }))),
-  )
+  const written = await Promise.all(paths.map((path) => limit(() => writePath(dir, path, key))))
   return {
-    narBytes: written.reduce((sum, narinfo) => sum + Number(narinfo.narSize), 0),
-    fileBytes: written.reduce((sum, narinfo) => sum + Number(narinfo.fileSize), 0),
+    narBytes: written.reduce((sum, path) => sum + Number(path.narSize), 0),
+    fileBytes: written.reduce((sum, path) => sum + Number(path.fileSize), 0),
   }
 }
 
-type Signing = { readonly key: SecretKey; readonly storeDir: StoreDir }
-
-async function writePath(dir: string, path: PlannedPath, signing: Signing): Promise<Narinfo> {
+async function writePath(dir: string, path: PlannedPath, key: SecretKey): Promise<MadePath> {
   const { storePath, references } = path
-  const nar = writeNar(await treeOf(path, signing.storeDir))
+  const nar = writeNar(await treeOf(path))
   const file = join(dir, 'nar', `${storePath.hash}.nar`)
   await writeFile(file, nar)
   await mustRun('xz', ['-6', '--threads=1', '--quiet', file], { timeoutMs: xzTimeoutMs })
@@ -53,19 +45,16 @@ async function writePath(dir: string, path: PlannedPath, signing: Signing): Prom
   const url = `nar/${encodeNix32(fileHash.bytes)}.nar.xz`
   await rename(`${file}.xz`, join(dir, url))
   const { size } = await stat(join(dir, url))
-  const unsigned: Narinfo = {
+  const made: MadePath = {
     ...{ storePath, references, url, compression: 'xz', fileHash, fileSize: BigInt(size) },
     narHash: { algorithm: 'sha256', bytes: createHash('sha256').update(nar).digest() },
     narSize: BigInt(nar.length),
-    ...{ deriver: null, signatures: [], malformedSignatures: [], ca: null, unknownFields: [] },
   }
-  const signatures = [sign(signing.key, fingerprint(unsigned, signing.storeDir))]
-  const text = formatNarinfo({ ...unsigned, signatures }, signing.storeDir)
-  await writeFile(join(dir, `${storePath.hash}.narinfo`), text)
-  return unsigned
+  await writeFile(join(dir, `${storePath.hash}.narinfo`), signedNarinfo(made, key))
+  return made
 }
 
-async function treeOf(path: PlannedPath, storeDir: StoreDir): Promise<Tree> {
+async function treeOf(path: PlannedPath): Promise<Tree> {
   const folders = new Map<string, (readonly [string, Tree])[]>()
   for (const [index, file] of path.files.entries()) {
     const folder = folderOf(file)
