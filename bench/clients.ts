@@ -1,7 +1,8 @@
 /**
  * A real client substitutes a closure: straight from an upstream in xz, through nginx's proxy_cache and through Weir, each with an
  * empty and with a full cache, in turn. Everything runs on this machine, so that the ratios count, not the seconds.
- * Run: npm run bench clients [-- --rounds N] [--lab] [--relay] [--max-jobs N] [--json FILE]
+ * With --relay the upstream is 100 Mbit/s and 20 ms away; with --lab the closure is that of the end-to-end tests.
+ * Run: npm run bench clients -- [--rounds N] [--lab] [--relay] [--max-jobs N] [--json FILE]
  */
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
@@ -41,6 +42,7 @@ console.log(`${closure.description}${relay === null ? '' : `; ${relay.descriptio
 const samples: Sample[] = []
 for (let round = 0; round < Number(values.rounds); round++) {
   samples.push(...(await runRound(options, round)))
+  console.error(`round ${round + 1} of ${values.rounds} is done`)
 }
 console.log(formatReport(samples, relay === null ? localGoals : relayGoals))
 if (values.json !== undefined) {

@@ -1,7 +1,7 @@
 /**
  * What Weir holds in memory while large NARs pass through it for the first time: a NAR of zeros and one of noise in each
  * compression, and 24 of noise at once. Each with a Weir of its own. The goal is 100 MB over idle.
- * Run: npm run bench memory [-- --bytes N] [--json FILE]
+ * Run: npm run bench memory -- [--bytes N] [--json FILE]
  */
 import { writeFile } from 'node:fs/promises'
 import { request, type IncomingMessage } from 'node:http'

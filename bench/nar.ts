@@ -1,7 +1,7 @@
 /**
  * How fast a NAR of 100 MB of noise is handed out that is in the cache: Weir against nginx's proxy_cache, over 1 and over 16
  * connections that are kept, in turn. The goals are 1.0 and 0.9 times what nginx does.
- * Run: npm run bench nar [-- --rounds N] [--seconds N] [--json FILE]
+ * Run: npm run bench nar -- [--rounds N] [--seconds N] [--json FILE]
  */
 import { writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
