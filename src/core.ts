@@ -140,8 +140,8 @@ export async function assembleCore(
   const substituter: Substituter = createSubstituter({
     ...base,
     ...{ storeDir, signing, finder, transfers, store, keeper },
-    verifyStored: (file, narinfo) =>
-      ingest.reader.verify({ file, compression: 'zstd' }, narinfo, stopping),
+    verifyStored: (file, narinfo, compression) =>
+      ingest.reader.verify({ file, compression }, narinfo, stopping),
   })
   const listings: Listings = createListings({
     ...{ policy: policy.current, log, finder, store, keeper, reader: ingest.reader },

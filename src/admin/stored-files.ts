@@ -1,4 +1,4 @@
-import type { NarKey } from '../nix/nar-key.ts'
+import type { NarFileKey } from '../nix/nar-key.ts'
 import type { StorePathHash } from '../nix/store-path.ts'
 import type { NarPart } from '../ports/nar-reader.ts'
 import type { ListingAnswer, Listings } from '../substituter/listings.ts'
@@ -7,7 +7,7 @@ import type { ListingAnswer, Listings } from '../substituter/listings.ts'
 export type ListedPath = {
   /** `<hash>-<name>` */
   readonly baseName: string
-  readonly key: NarKey
+  readonly key: NarFileKey
   /** The `.ls` file. */
   readonly listing: Uint8Array
 }
@@ -16,7 +16,7 @@ export type ListedPath = {
 export type StoredFiles = {
   list(hash: StorePathHash, signal: AbortSignal): Promise<ListedPath>
   /** A part of a NAR that was listed. */
-  read(key: NarKey, part: NarPart, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>
+  read(key: NarFileKey, part: NarPart, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>
 }
 
 /** What is not shown, and why; the message is for people. */

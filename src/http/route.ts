@@ -1,5 +1,5 @@
 import { type DrvOutput, parseDrvOutputFile } from '../nix/drv-output.ts'
-import { type NarKey, parseNarFileName } from '../nix/nar-key.ts'
+import { type NarFileKey, parseNarFileName } from '../nix/nar-key.ts'
 import { parseBaseName, parseStorePathHash, type StorePathHash } from '../nix/store-path.ts'
 
 /** What a request's path asks for. Only whole, exact paths are known, so that none can lead anywhere else. */
@@ -7,7 +7,7 @@ export type Route =
   | { readonly kind: 'cache-info' }
   | { readonly kind: 'narinfo'; readonly hash: StorePathHash }
   | { readonly kind: 'listing'; readonly hash: StorePathHash }
-  | { readonly kind: 'nar'; readonly key: NarKey }
+  | { readonly kind: 'nar'; readonly key: NarFileKey }
   | { readonly kind: 'log'; readonly derivation: string }
   | { readonly kind: 'realisation'; readonly output: DrvOutput }
   | { readonly kind: 'explain'; readonly hash: StorePathHash; readonly isLive: boolean }

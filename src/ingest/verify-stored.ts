@@ -9,7 +9,7 @@ import { type Readable, storedPieces } from './stored-pieces.ts'
 export async function verifyStored(
   file: Readable,
   { storePath, narHash, narSize, ca }: PromisedNar,
-  compression: Compression = 'zstd',
+  compression: Compression,
 ): Promise<boolean> {
   const bytes = Number(narSize)
   const verifier = new NarVerifier({

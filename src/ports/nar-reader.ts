@@ -1,4 +1,4 @@
-import type { Compression } from '../nix/compression.ts'
+import type { DecodableCompression } from '../nix/compression.ts'
 import type { Narinfo } from '../nix/narinfo.ts'
 import type { NarFile } from './nar-store.ts'
 
@@ -8,7 +8,7 @@ export type PromisedNar = Pick<Narinfo, 'storePath' | 'narHash' | 'narSize' | 'c
 /** A stored NAR's file, which stays open until the reader is done with it. */
 export type StoredFile = {
   readonly file: Pick<NarFile, 'fd'>
-  readonly compression: Compression
+  readonly compression: DecodableCompression
 }
 
 /** What came of listing a stored NAR. */

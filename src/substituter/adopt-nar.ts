@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
+import type { DecodableCompression } from '../nix/compression.ts'
 import { formatHash } from '../nix/hash.ts'
 import type { Narinfo } from '../nix/narinfo.ts'
-import type { NarKey } from '../nix/nar-key.ts'
+import type { NarFileKey } from '../nix/nar-key.ts'
 import type { TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -13,7 +14,11 @@ import { promisedCa, storedRecord } from './stored-record.ts'
 const readBytes = 256 * 1024
 
 /** Whether a stored file is whole and holds exactly the NAR that the claim promises, its CA included. */
-export type VerifyStored = (file: NarFile, narinfo: Narinfo) => Promise<boolean>
+export type VerifyStored = (
+  file: NarFile,
+  narinfo: Narinfo,
+  compression: DecodableCompression,
+) => Promise<boolean>
 
 /**
  * Records a NAR that is in the store without a record, because the catalog was lost. Its name says little of what became
@@ -27,14 +32,14 @@ export async function adoptNar(
     readonly verifyStored: VerifyStored
     readonly policy: () => Policy
   },
-  key: NarKey,
+  key: NarFileKey,
   answer: TrustedAnswer,
   inquiry: Inquiry,
 ): Promise<boolean> {
   const file = await deps.store.open(key)
   if (file === null) return false
   try {
-    if (!(await deps.verifyStored(file, answer.verdict.narinfo))) {
+    if (!(await deps.verifyStored(file, answer.verdict.narinfo, key.compression))) {
       await deps.store.remove(key)
       return false
     }

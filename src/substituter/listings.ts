@@ -4,13 +4,12 @@
  */
 import { LRUCache } from 'lru-cache'
 import pLimit from 'p-limit'
-import type { Compression } from '../nix/compression.ts'
-import { isSameNar, type NarKey, narFileName } from '../nix/nar-key.ts'
+import { isSameNar, type NarFileKey, narFileName } from '../nix/nar-key.ts'
 import type { StorePathHash } from '../nix/store-path.ts'
 import type { TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Log } from '../ports/log.ts'
-import type { ListOutcome, NarPart, NarReader } from '../ports/nar-reader.ts'
+import type { ListOutcome, NarPart, NarReader, StoredFile } from '../ports/nar-reader.ts'
 import type { NarFile, NarStore } from '../ports/nar-store.ts'
 import type { NoClaim } from './answers.ts'
 import type { PathFinder } from './find-path.ts'
@@ -24,7 +23,7 @@ export type ListingAnswer =
       readonly kind: 'found'
       /** The `.ls` file. */
       readonly listing: Uint8Array
-      readonly key: NarKey
+      readonly key: NarFileKey
       readonly answer: TrustedAnswer
     }
   /** It is trusted, but cannot be listed; in words. */
@@ -36,7 +35,11 @@ export type ListingAnswer =
 export type Listings = {
   list(hash: StorePathHash, signal: AbortSignal): Promise<ListingAnswer>
   /** A part of a NAR that `list` named; `null` where it is not stored and trusted any more. */
-  read(key: NarKey, part: NarPart, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | null>
+  read(
+    key: NarFileKey,
+    part: NarPart,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array> | null>
   /** A NAR of the path came or went. */
   changed(hash: StorePathHash): void
   policyChanged(): void
@@ -54,16 +57,18 @@ export type ListingDeps = {
 const maxRememberedBytes = 32 * 1024 * 1024
 /** A listing decodes a whole NAR, and may take twice 64 MiB of memory: the others wait. */
 const maxAtOnce = 2
-/** Of the files in the store. */
-const compression: Compression = 'zstd'
 
 type Outcome = ListOutcome | { readonly kind: 'gone' }
-type Remembered = { readonly key: NarKey; readonly outcome: Extract<Outcome, { kind: 'listed' }> }
+type Remembered = {
+  readonly key: NarFileKey
+  readonly outcome: Extract<Outcome, { kind: 'listed' | 'unlistable' }>
+}
 
 export function createListings(deps: ListingDeps): Listings {
   const remembered = new LRUCache<StorePathHash, Remembered>({
     maxSize: maxRememberedBytes,
-    sizeCalculation: ({ outcome }) => outcome.listing.length + 500,
+    sizeCalculation: ({ outcome }) =>
+      500 + (outcome.kind === 'listed' ? outcome.listing.length : outcome.why.length),
   })
   const inTurn = pLimit(maxAtOnce)
   const work = createSharedWork<Outcome>()
@@ -75,7 +80,9 @@ export function createListings(deps: ListingDeps): Listings {
     const outcome = await work.share(narFileName(key), signal, (shared) =>
       inTurn(() => listFile(deps, found, shared)),
     )
-    if (outcome.kind === 'listed') remembered.set(key.storePathHash, { key, outcome })
+    if (outcome.kind === 'listed' || outcome.kind === 'unlistable') {
+      remembered.set(key.storePathHash, { key, outcome })
+    }
     return outcome
   }
 
@@ -103,7 +110,9 @@ export function createListings(deps: ListingDeps): Listings {
       const found = await findStoredNow(deps, key.storePathHash)
       const isHere = found !== null && 'stored' in found && isSameNar(found.stored.key, key)
       const file = isHere ? await openWhole(deps, found) : null
-      return file && readAndClose(deps, file, part, signal)
+      return isHere && file !== null
+        ? readAndClose(deps, storedFile(found, file), file, part, signal)
+        : null
     },
     changed(hash) {
       remembered.delete(hash)
@@ -124,7 +133,7 @@ async function listFile(
   if (file === null) return { kind: 'gone' }
   try {
     const { narinfo } = found.answer.verdict
-    const outcome = await deps.reader.list({ file, compression }, narinfo, signal)
+    const outcome = await deps.reader.list(storedFile(found, file), narinfo, signal)
     if (outcome.kind === 'corrupt') await dropDamaged(deps, found, outcome.why)
     return outcome
   } finally {
@@ -151,14 +160,19 @@ async function dropDamaged(
   await keeper.drop(stored)
 }
 
+function storedFile({ stored }: StoredNow, file: NarFile): StoredFile {
+  return { file, compression: stored.key.compression }
+}
+
 async function* readAndClose(
   { reader }: ListingDeps,
+  stored: StoredFile,
   file: NarFile,
   part: NarPart,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   try {
-    yield* reader.read({ file, compression }, part, signal)
+    yield* reader.read(stored, part, signal)
   } finally {
     await file.close()
   }
