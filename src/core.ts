@@ -12,6 +12,7 @@ import type { Log } from './ports/log.ts'
 import type { Settings } from './settings/settings.ts'
 import type { Recalls } from './state/recalls.ts'
 import { createImportUpstream } from './store/import-upstream.ts'
+import type { VerifyStored } from './substituter/adopt-nar.ts'
 import { createBuildLogs } from './substituter/build-logs.ts'
 import { createListings, type Listings } from './substituter/listings.ts'
 import { createPathFinder, type PathFinder } from './substituter/find-path.ts'
@@ -124,9 +125,12 @@ export async function assembleCore(
     },
   })
   const signing = () => ({ mode: policy.settings().signing.mode, key })
+  const verifyStored: VerifyStored = (file, compression, narinfo) =>
+    ingest.reader.verify({ file, compression }, narinfo, stopping)
   const transfers: Transfers = createTransfers({
     ...base,
-    ...{ storeDir, signing, store, keeper, ingest, stopping },
+    ...{ storeDir, signing, store, keeper, ingest, stopping, verifyStored },
+    records: (hash) => finder.records(hash),
     nar: () => policy.settings().nar,
     maxTransfers: initial.nar.maxTransfers,
     refuted: (claim) => {
@@ -139,9 +143,8 @@ export async function assembleCore(
   })
   const substituter: Substituter = createSubstituter({
     ...base,
-    ...{ storeDir, signing, finder, transfers, store, keeper },
-    verifyStored: (file, narinfo, compression) =>
-      ingest.reader.verify({ file, compression }, narinfo, stopping),
+    ...{ storeDir, signing, finder, transfers, store, keeper, verifyStored },
+    encoding: () => policy.settings().nar.encoding,
   })
   const listings: Listings = createListings({
     ...{ policy: policy.current, log, finder, store, keeper, reader: ingest.reader },

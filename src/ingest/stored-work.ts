@@ -39,7 +39,7 @@ export function createStoredWork(report: (message: JobReport) => void): StoredWo
         return {
           kind: 'verified',
           id,
-          isRight: await verifyStored(file, request.promised, compression),
+          isRight: await verifyStored(file, compression, request.promised),
         }
       case 'read':
         for await (const piece of readStored(file, compression, request.part)) {

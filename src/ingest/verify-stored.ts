@@ -8,8 +8,8 @@ import { type Readable, storedPieces } from './stored-pieces.ts'
 /** Whether a stored file is whole, and holds exactly the NAR of a trusted claim. Throws where it cannot be read. */
 export async function verifyStored(
   file: Readable,
-  { storePath, narHash, narSize, ca }: PromisedNar,
   compression: Compression,
+  { storePath, narHash, narSize, ca }: PromisedNar,
 ): Promise<boolean> {
   const bytes = Number(narSize)
   const verifier = new NarVerifier({

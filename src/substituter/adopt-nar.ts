@@ -16,8 +16,8 @@ const readBytes = 256 * 1024
 /** Whether a stored file is whole and holds exactly the NAR that the claim promises, its CA included. */
 export type VerifyStored = (
   file: NarFile,
-  narinfo: Narinfo,
   compression: DecodableCompression,
+  narinfo: Narinfo,
 ) => Promise<boolean>
 
 /**
@@ -39,7 +39,7 @@ export async function adoptNar(
   const file = await deps.store.open(key)
   if (file === null) return false
   try {
-    if (!(await deps.verifyStored(file, answer.verdict.narinfo, key.compression))) {
+    if (!(await deps.verifyStored(file, key.compression, answer.verdict.narinfo))) {
       await deps.store.remove(key)
       return false
     }
