@@ -16,6 +16,7 @@ import type { VerifyStored } from './substituter/adopt-nar.ts'
 import { createBuildLogs } from './substituter/build-logs.ts'
 import { createListings, type Listings } from './substituter/listings.ts'
 import { createPathFinder, type PathFinder } from './substituter/find-path.ts'
+import { createReadAhead, type ReadAhead } from './substituter/read-ahead.ts'
 import { createRealisations, type Realisations } from './substituter/realisations.ts'
 import { createRefutedClaims } from './substituter/refuted-claims.ts'
 import { createStoreKeeper, type StoreKeeper } from './substituter/store-keeper.ts'
@@ -36,6 +37,7 @@ export type CoreOptions = {
 
 export type Core = {
   readonly substituter: Substituter
+  readonly readAhead: ReadAhead
   readonly buildLogs: ReturnType<typeof createBuildLogs>
   readonly realisations: Realisations
   readonly listings: Listings
@@ -146,12 +148,19 @@ export async function assembleCore(
     ...{ storeDir, signing, finder, transfers, store, keeper, verifyStored },
     encoding: () => policy.settings().nar.encoding,
   })
+  const readAhead = createReadAhead({
+    ...base,
+    ...{ finder, transfers, stopping },
+    encoding: () => policy.settings().nar.encoding,
+    limit: () => policy.settings().nar.readAhead,
+    busyAt: initial.nar.maxTransfers / 2,
+  })
   const listings: Listings = createListings({
     ...{ policy: policy.current, log, finder, store, keeper, reader: ingest.reader },
   })
   return {
     ...{ substituter, finder, keeper, transfers, metrics, policy, recalls, suspending },
-    ...{ catalog, evidence, listings },
+    ...{ catalog, evidence, listings, readAhead },
     buildLogs: createBuildLogs({ ...base, upstreams: upstreams.current }),
     realisations: createRealisations({
       ...base,

@@ -37,6 +37,7 @@ export const unmeasured: Meter = {
   wouldRefuse: () => undefined,
   narFetched: () => undefined,
   narSourceFailed: () => undefined,
+  narReadAhead: () => undefined,
   storeFailed: () => undefined,
   narEvicted: () => undefined,
 }

@@ -95,6 +95,11 @@ const nar = section('nar', 'How NARs are fetched, checked and kept.', {
   max_transfers: wholeNumberField(1, 10_000)
     .prefault(24)
     .describe('How many NARs are fetched from upstreams at the same time.'),
+  read_ahead: wholeNumberField(0, 1000)
+    .prefault(4)
+    .describe(
+      'How many NARs are fetched before they are asked for: those of the narinfos that a client got, once it fetches NARs. 0: none.',
+    ),
   max_nar_size: sizeField(1)
     .prefault('64GiB')
     .describe('A NAR that is larger than this is refused.'),

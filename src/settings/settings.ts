@@ -42,6 +42,7 @@ export type NarSettings = {
   readonly zstdLevel: number
   readonly workers: number
   readonly maxTransfers: number
+  readonly readAhead: number
   readonly maxNarBytes: number
 }
 

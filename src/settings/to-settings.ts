@@ -32,6 +32,7 @@ export function toSettings(
       zstdLevel: nar.zstd_level,
       workers: nar.workers ?? Math.max(1, Math.min(cores, MAX_DEFAULT_WORKERS)),
       maxTransfers: nar.max_transfers,
+      readAhead: nar.read_ahead,
       maxNarBytes: nar.max_nar_size,
     },
     timeouts: {

@@ -34,6 +34,8 @@ export type Transfers = {
   convert(key: NarFileKey, from: StoredAnswer, answers: TrustedAnswers): RunningTransfer
   /** Where a file was handed out as it came and is verified only now: resolves when that is done, which it hurries. */
   verified(key: NarFileKey): Promise<void>
+  /** How many are on their way. */
+  count(): number
   /** Whether a part of this file was handed out that turned out wrong. */
   wasBroken(key: NarFileKey): boolean
   /** Ends what the policy trusts no more: its readers are cut off, and it is not kept. */
@@ -132,6 +134,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
       // Why it failed is told once, where it was begun.
       await entry.verification.catch(() => undefined)
     },
+    count: () => running.size,
     wasBroken: (key) => suspects.wasBroken(key),
     policyChanged() {
       for (const { key, answers, transfer, abort } of running.values()) {

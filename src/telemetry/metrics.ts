@@ -97,6 +97,12 @@ function upstreamMeter(registry: Registry): Meter {
     'NARs that could not be kept',
     [],
   )
+  const readAhead = counter(
+    registry,
+    'weir_nars_read_ahead_total',
+    'NARs fetched before anybody asked for them',
+    [],
+  )
   const trust = trustMeter(registry)
   const evictions = counter(registry, 'weir_cache_evictions_total', 'NARs evicted', [])
   const evicted = counter(
@@ -118,6 +124,9 @@ function upstreamMeter(registry: Registry): Meter {
     },
     narSourceFailed(upstream, code) {
       failures.inc({ upstream, code })
+    },
+    narReadAhead() {
+      readAhead.inc()
     },
     storeFailed() {
       storeFailures.inc()

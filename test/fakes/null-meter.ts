@@ -11,7 +11,8 @@ export function createNullMeter(taken: Partial<Meter> = {}): Meter {
     wouldRefuse: () => undefined,
     narFetched: () => undefined,
     narSourceFailed: () => undefined,
-    storeFailed: () => undefined,
+    narReadAhead: () => undefined,
+  storeFailed: () => undefined,
     narEvicted: () => undefined,
     ...taken,
   }
