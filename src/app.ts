@@ -77,7 +77,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   })
   const started = { version, publicKey, configuration: options.configuration, atMs: clock.nowMs() }
   const status = () => statusOf(core, started, address, clock.nowMs())
-  const control = createControlServer({ admin, status, storeDir, log })
+  const control = createControlServer({ admin, pinning: core.pinning, status, storeDir, log })
   await listenOnSocket(control, controlSocket(settings.state.dir), 0o600)
   address = await listen(server, where)
 

@@ -1,3 +1,4 @@
+import { PinError } from '../admin/pins.ts'
 import { ControlError } from '../control/control-client.ts'
 import { ListenError } from '../http/listen.ts'
 import { formatSettingsError, SettingsError } from '../settings/settings-error.ts'
@@ -12,6 +13,7 @@ export function describeFailure(error: unknown): string {
   if (error instanceof SettingsError) return formatSettingsError(error)
   if (
     error instanceof ControlError ||
+    error instanceof PinError ||
     error instanceof ListenError ||
     error instanceof FolderLockedError ||
     error instanceof SigningKeyError ||

@@ -1,10 +1,13 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { type Admin, NoSuchUpstreamError } from '../admin/admin.ts'
+import { PinError, type Pinning } from '../admin/pins.ts'
 import { reply } from '../http/reply.ts'
 import { parseStorePathHash, type StoreDir } from '../nix/store-path.ts'
 import type { Log } from '../ports/log.ts'
 import { formatBlocks, readBlocks } from '../settings/block-schema.ts'
 import { SettingsError } from '../settings/settings-error.ts'
+import { BadRequestError } from './bad-request-error.ts'
+import { answerPins } from './pin-routes.ts'
 
 /** What a running Weir says of itself on its control socket. */
 export type Status = {
@@ -35,14 +38,10 @@ export type Status = {
 
 export type ControlDeps = {
   readonly admin: Admin
+  readonly pinning: Pinning
   readonly status: () => Status
   readonly storeDir: StoreDir
   readonly log: Log
-}
-
-/** What a request cannot be: the caller's mistake, in words. */
-class BadRequestError extends Error {
-  override readonly name = 'BadRequestError'
 }
 
 const maxBodyBytes = 1024 * 1024
@@ -62,7 +61,8 @@ export function createControlServer(deps: ControlDeps): Server {
         const isMistake =
           error instanceof BadRequestError ||
           error instanceof SettingsError ||
-          error instanceof NoSuchUpstreamError
+          error instanceof NoSuchUpstreamError ||
+          error instanceof PinError
         if (!isMistake) deps.log.error({ event: 'control.failed', err: error })
         const message = error instanceof Error ? error.message : String(error)
         replyJson(isMistake ? 422 : 500, { error: message })
@@ -80,7 +80,8 @@ async function answer(deps: ControlDeps, request: IncomingMessage): Promise<unkn
   const { admin, storeDir } = deps
   const url = new URL(request.url ?? '/', 'http://weir')
   const text = request.method === 'POST' ? await readBody(request) : ''
-  switch (`${request.method ?? ''} ${url.pathname}`) {
+  const route = `${request.method ?? ''} ${url.pathname}`
+  switch (route) {
     case 'GET /status':
       return deps.status()
     case 'POST /reload':
@@ -103,7 +104,7 @@ async function answer(deps: ControlDeps, request: IncomingMessage): Promise<unkn
       return admin.explain(hash, { live: url.searchParams.has('live'), to: 'all' })
     }
     default:
-      return undefined
+      return answerPins(deps.pinning, route, url)
   }
 }
 

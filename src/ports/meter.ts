@@ -23,5 +23,6 @@ export type Meter = {
   narSourceFailed(upstream: string, code: string): void
   /** A verified NAR could not be kept. */
   storeFailed(): void
+  /** A NAR was evicted, which took so many bytes on disk. */
   narEvicted(bytes: number): void
 }
