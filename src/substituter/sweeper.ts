@@ -28,7 +28,7 @@ export type SweeperDeps = {
 }
 
 /** So many are looked at in one go; between two, requests are answered. */
-const sliceNars = 32
+const sliceNars = 16
 
 /**
  * Evicts up to a goal: first what has no record, then what was used longest ago. What is pinned stays. Resolves to what went, and to
