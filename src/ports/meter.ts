@@ -25,5 +25,6 @@ export type Meter = {
   narReadAhead(): void
   /** A verified NAR could not be kept. */
   storeFailed(): void
+  /** A NAR was evicted, which took so many bytes on disk. */
   narEvicted(bytes: number): void
 }

@@ -23,7 +23,12 @@ export function toSettings(
       hosts: server.hosts,
       drainTimeoutMs: server.drain_timeout,
     },
-    cache: { dir: paths.cacheDir, maxBytes: cache.max_size },
+    cache: {
+      dir: paths.cacheDir,
+      maxBytes: cache.max_size,
+      lowWatermark: cache.low_watermark,
+      minFree: cache.min_free,
+    },
     state: { dir: paths.stateDir },
     signing: { mode: signing.mode, keyFile: paths.keyFile },
     nar: {

@@ -136,12 +136,12 @@ function trusted({ finder, encoding }: ReadAheadDeps, hash: StorePathHash): Foun
   return { key: { ...narKeyOf(narinfo), compression }, inquiry }
 }
 
-/** Resolves when the NAR is there, or will not be. */
+/** Resolves when the NAR is kept, or will not be. */
 async function start(deps: ReadAheadDeps, key: NarFileKey, inquiry: Inquiry): Promise<void> {
   const records = await deps.finder.records(key.storePathHash)
   if (records.some((stored) => isSameNar(stored.key, key))) return
   const running = deps.transfers.running(key)
   if (running === null) deps.meter.narReadAhead()
-  const { transfer } = running ?? deps.transfers.start(key, inquiry)
-  await transfer.moreThan(Infinity, deps.stopping)
+  const { ended } = running ?? deps.transfers.start(key, inquiry)
+  await ended
 }

@@ -7,6 +7,9 @@ export type Gauges = {
   readonly cacheBytes: () => number
   readonly cacheNars: () => number
   readonly cacheLimitBytes: () => number
+  readonly cachePinnedBytes: () => number
+  /** `NaN` before the file system was looked at. */
+  readonly cacheFreeBytes: () => number
   /** The configured upstreams, and those of them that are suspended. */
   readonly upstreams: () => readonly string[]
   readonly suspended: () => ReadonlySet<string>
@@ -182,13 +185,25 @@ function trustMeter(
 }
 
 function exposeGauges(registry: Registry, gauges: Gauges): void {
-  gauge(registry, 'weir_cache_bytes', 'Bytes of the NAR files in the cache', gauges.cacheBytes)
+  gauge(registry, 'weir_cache_bytes', 'What the cache takes on disk, in bytes', gauges.cacheBytes)
   gauge(registry, 'weir_cache_nars', 'NAR files in the cache', gauges.cacheNars)
   gauge(
     registry,
     'weir_cache_limit_bytes',
     'The most bytes that the cache may keep',
     gauges.cacheLimitBytes,
+  )
+  gauge(
+    registry,
+    'weir_cache_pinned_bytes',
+    'What of the cache is pinned, and never evicted',
+    gauges.cachePinnedBytes,
+  )
+  gauge(
+    registry,
+    'weir_cache_free_bytes',
+    "Bytes that are free on the cache's file system",
+    gauges.cacheFreeBytes,
   )
   new Gauge({
     name: 'weir_upstream_suspended',

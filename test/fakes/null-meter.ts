@@ -12,7 +12,7 @@ export function createNullMeter(taken: Partial<Meter> = {}): Meter {
     narFetched: () => undefined,
     narSourceFailed: () => undefined,
     narReadAhead: () => undefined,
-  storeFailed: () => undefined,
+    storeFailed: () => undefined,
     narEvicted: () => undefined,
     ...taken,
   }

@@ -68,6 +68,11 @@ t.test('the ten most common mistakes are explained to a stranger', async (t) => 
         '  Allowed: a size such as "200GiB", "20GB" or "512MiB", or a whole number of bytes, at least 1.',
     ],
     [
+      '[cache]\nmin_free = "95%"\n',
+      'FILE, line 2, cache.min_free: found "95%".\n' +
+        '  Allowed: "auto", a part of the file system such as "5%" (0 to 90), a size such as "10GiB", or a whole number of bytes.',
+    ],
+    [
       '[timeouts]\nidle = 30\n',
       'FILE, line 2, timeouts.idle: found 30.\n' +
         '  Allowed: a duration such as "500ms", "30s", "5m" or "1h", from 1ms to 24h.',
