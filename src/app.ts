@@ -77,13 +77,18 @@ export async function startApp(options: AppOptions): Promise<App> {
   })
   const started = { version, publicKey, configuration: options.configuration, atMs: clock.nowMs() }
   const status = () => statusOf(core, started, address, clock.nowMs())
-  const control = createControlServer({ admin, status, storeDir, log })
+  const ending = new AbortController()
+  const control = createControlServer({
+    ...{ admin, status, storeDir, log, ending: ending.signal },
+    upkeep: core.upkeep,
+  })
   await listenOnSocket(control, controlSocket(settings.state.dir), 0o600)
   address = await listen(server, where)
 
   const running = resources.move()
   const stop = async (): Promise<void> => {
     isDraining = true
+    ending.abort()
     const deadline = AbortSignal.timeout(drainTimeoutMs)
     deadline.addEventListener('abort', () => {
       stopping.abort()

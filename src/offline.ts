@@ -9,6 +9,7 @@ import { lift } from './admin/lift.ts'
 import { createLivePolicy } from './admin/live-policy.ts'
 import { recall, type RecallReport } from './admin/recall.ts'
 import type { StorePathHash } from './nix/store-path.ts'
+import { offlineUpkeep } from './offline-upkeep.ts'
 import { openState } from './open-state.ts'
 import type { Block } from './policy/block.ts'
 import type { Policy } from './policy/policy.ts'
@@ -22,6 +23,7 @@ import { lockFolder } from './state/folder-lock.ts'
 import { createImportUpstream } from './store/import-upstream.ts'
 import { createPathFinder } from './substituter/find-path.ts'
 import { createStoreKeeper } from './substituter/store-keeper.ts'
+import type { Upkeep } from './upkeep/upkeep.ts'
 import { upstreamOptions } from './upstream/upstream-options.ts'
 import { createUpstreamSet } from './upstream/upstream-set.ts'
 
@@ -39,32 +41,41 @@ const unmeasured: Meter = {
   narSourceFailed: () => undefined,
   storeFailed: () => undefined,
   narEvicted: () => undefined,
+  verifyFailed: () => undefined,
 }
 
 /** What an operator may do to the folders of a Weir that does not run; the next start finds it done. */
-export type OfflineRecalls = {
+export type Offline = {
   recall(block: Block): Promise<RecallReport>
   /** False where there was no such recall. */
   lift(block: Block): Promise<boolean>
+  readonly upkeep: Upkeep
 }
 
 /** Takes the folders for itself, and throws a `FolderLockedError` where a Weir has them. */
 export async function openOffline(
   settings: Settings,
   log: Log,
-): Promise<OfflineRecalls & AsyncDisposable> {
+): Promise<Offline & AsyncDisposable> {
   await using resources = new AsyncDisposableStack()
   const { state, cache } = settings
   await mkdir(state.dir, { recursive: true, mode: 0o700 })
   await mkdir(cache.dir, { recursive: true })
   resources.use(lockFolder(state.dir))
   resources.use(lockFolder(cache.dir))
-  const opened = await openState(settings, { clock, log }, resources)
+  const opened = await openState(
+    settings,
+    { clock, log, catalogRenewed: () => undefined },
+    resources,
+  )
   const { store, catalog, evidence, recalls, suspensions } = opened
   const keeper = await createStoreKeeper({
     ...{ store, catalog, clock, log, meter: unmeasured },
     maxBytes: () => cache.maxBytes,
     changed: () => undefined,
+  })
+  const upkeep = await offlineUpkeep({
+    ...{ settings, store, catalog, keeper, meter: unmeasured, clock, log },
   })
   const policy = createLivePolicy(settings, { recalls, suspensions, changed: () => undefined })
   const deps = { policy, recalls, catalog, keeper, evidence, log }
@@ -72,6 +83,7 @@ export async function openOffline(
   return {
     recall: (block) => recall(deps, block),
     lift: (block) => lift(deps, block),
+    upkeep,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }
@@ -119,6 +131,9 @@ const emptyCatalog: Catalog = {
   totals: () => Promise.resolve({ count: 0, bytes: 0 }),
   leastRecentlyUsed: () => Promise.resolve([]),
   page: () => Promise.resolve([]),
+  putMissing: () => Promise.resolve([]),
+  isRebuildDue: () => Promise.resolve(false),
+  rebuilt: () => Promise.resolve(),
   close: () => Promise.resolve(),
 }
 

@@ -20,10 +20,17 @@ export type OpenState = {
   readonly suspensions: Suspensions
 }
 
+export type OpenStateDeps = {
+  readonly clock: Clock
+  readonly log: Log
+  /** The catalog was damaged, and is a new, empty one from now on. */
+  readonly catalogRenewed: () => void
+}
+
 /** Opens the folders of the settings, whose locks the caller has; what must be closed goes to `resources`. */
 export async function openState(
   { cache, state, server }: Settings,
-  { clock, log }: { readonly clock: Clock; readonly log: Log },
+  { clock, log, catalogRenewed }: OpenStateDeps,
   resources: AsyncDisposableStack,
 ): Promise<OpenState> {
   const inState = (name: string): string => join(state.dir, name)
@@ -32,7 +39,10 @@ export async function openState(
   const suspensions = await openSuspensions(inState('suspended.json'))
   const evidence = openSqliteEvidence(inState('evidence.sqlite'), { clock, log })
   resources.defer(() => evidence.close())
-  const catalog = await openCatalog(inState('catalog.sqlite'), { clock, log })
+  const catalog = await openCatalog(inState('catalog.sqlite'), {
+    ...{ clock, log },
+    renewed: catalogRenewed,
+  })
   resources.defer(() => catalog.close())
   return { store, catalog, evidence, recalls, suspensions }
 }

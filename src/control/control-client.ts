@@ -1,6 +1,8 @@
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { Client } from 'undici'
 import type { Status } from './control-server.ts'
+import type { AnswerLine } from './send-lines.ts'
 
 /** The control socket's path in a state folder. */
 export function controlSocket(stateDir: string): string {
@@ -50,6 +52,38 @@ export async function askControl<Answer>(
 /** What the Weir that runs on a state folder says of itself; `null` where none runs. */
 export function askStatus(stateDir: string): Promise<Status | null> {
   return askControl<Status>(stateDir, { method: 'GET', path: '/status' })
+}
+
+/**
+ * Asks for an answer that comes item by item; `ControlError` where the Weir that runs refuses, or breaks off. Who stops reading, or
+ * aborts, stops what is done there.
+ */
+export async function* streamControl<Item>(
+  stateDir: string,
+  { method, path, body }: ControlRequest,
+  signal: AbortSignal,
+): AsyncGenerator<Item> {
+  const client = new Client('http://weir', {
+    socketPath: controlSocket(stateDir),
+    // A NAR of many gigabytes says nothing for minutes.
+    ...{ headersTimeout: 0, bodyTimeout: 0 },
+  })
+  try {
+    const answer = await client.request({ method, path, body: body ?? null, signal })
+    if (answer.statusCode !== 200) {
+      throw new ControlError(((await answer.body.json()) as { readonly error: string }).error)
+    }
+    for await (const line of createInterface({ input: answer.body })) {
+      const said = JSON.parse(line) as AnswerLine
+      if ('end' in said) return
+      if ('error' in said) throw new ControlError(said.error)
+      yield said.item as Item
+    }
+    signal.throwIfAborted()
+    throw new ControlError('the running Weir ended before it was done')
+  } finally {
+    await client.destroy()
+  }
 }
 
 function isNobodyThere(error: unknown): boolean {

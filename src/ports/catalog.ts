@@ -34,6 +34,8 @@ export type Catalog = {
   find(hash: StorePathHash): Promise<readonly StoredNar[]>
   /** Records a NAR, or replaces the record of the same key. */
   put(stored: StoredNar): Promise<void>
+  /** Records those whose key has no record, all at once; returns them. */
+  putMissing(stored: readonly StoredNar[]): Promise<readonly StoredNar[]>
   /** Notes uses; keys without a record are passed over. */
   touch(keys: readonly NarFileKey[], usedAtMs: number): Promise<void>
   /** Removes a record; false where there was none. */
@@ -44,5 +46,9 @@ export type Catalog = {
   leastRecentlyUsed(limit: number): Promise<readonly StoredNar[]>
   /** At most `limit` records, in an order of their own, that come after the one of `after`; from the first where it is `null`. */
   page(after: NarFileKey | null, limit: number): Promise<readonly StoredNar[]>
+  /** Whether it was made anew and may lack records of what is stored: until `rebuilt`. */
+  isRebuildDue(): Promise<boolean>
+  /** Notes that everything that is stored was looked through. */
+  rebuilt(): Promise<void>
   close(): Promise<void>
 }

@@ -24,4 +24,6 @@ export type Meter = {
   /** A verified NAR could not be kept. */
   storeFailed(): void
   narEvicted(bytes: number): void
+  /** A stored NAR turned out wrong when it was verified again; `finding` is finite. */
+  verifyFailed(finding: string): void
 }

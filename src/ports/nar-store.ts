@@ -20,6 +20,18 @@ export type StagedNar = AsyncDisposable & {
   commit(key: NarFileKey, narinfo: string): Promise<void>
 }
 
+/** What lies in the store, whether anything is recorded of it or not. */
+export type StoreEntry =
+  | { readonly kind: 'nar'; readonly key: NarFileKey }
+  /** `describes` is the NAR file that its URL names; `null` where it names none of the store's. */
+  | {
+      readonly kind: 'narinfo'
+      readonly hash: StorePathHash
+      readonly describes: NarFileKey | null
+    }
+  /** What Weir did not put there, or put aside; its path in the store. */
+  | { readonly kind: 'other'; readonly path: string }
+
 /** The NARs that were verified, and their narinfos. */
 export type NarStore = {
   /** A new, empty file to write a NAR to. */
@@ -30,4 +42,12 @@ export type NarStore = {
   describe(hash: StorePathHash): Promise<Uint8Array | null>
   /** Removes a NAR and the narinfo that describes it; readers that have it open are not disturbed. */
   remove(key: NarFileKey): Promise<void>
+  /**
+   * Replaces the narinfo that describes a stored NAR by what `edit` makes of it; false where no narinfo describes this NAR.
+   */
+  redescribe(key: NarFileKey, edit: (narinfo: string) => string): Promise<boolean>
+  /** Moves a NAR that is wrong to where it is never served from, with a note of why, and removes the narinfo that describes it. */
+  quarantine(key: NarFileKey, why: string): Promise<void>
+  /** Everything in the store, in any order; what comes or goes meanwhile may be missed. */
+  entries(): AsyncIterable<StoreEntry>
 }

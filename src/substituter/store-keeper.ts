@@ -11,15 +11,24 @@ export type StoreKeeper = {
   keep(staged: StagedNar, stored: StoredNar, narinfo: string): Promise<void>
   /** Records a file that is in the store without a record. */
   adopt(stored: StoredNar): Promise<void>
+  /** Records what was found in the store and has no record; how many had none. */
+  restore(found: readonly StoredNar[]): Promise<number>
+  /** Takes the totals from the catalog, which is another one now. */
+  recount(): Promise<void>
   /** Notes a use, written in batches. */
   used(key: NarFileKey): void
   /** Forgets a NAR, and removes its file. */
   drop(stored: StoredNar): Promise<void>
   /** NARs in the store, and their bytes. */
   totals(): { readonly count: number; readonly bytes: number }
+  /** Evicts down to the limit, or to less where that is said, and tells what went. */
+  sweep(downToBytes?: number): Promise<SweepReport>
   /** Writes what is not written yet. */
   flush(): Promise<void>
 }
+
+/** What a sweep removed. */
+export type SweepReport = { readonly nars: number; readonly bytes: number }
 
 export type KeeperDeps = {
   readonly store: NarStore
@@ -42,7 +51,7 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
   const { store, catalog, clock, log, meter } = deps
   let { count, bytes } = await catalog.totals()
   const uses = new Map<string, NarFileKey>()
-  let sweeping: Promise<void> | null = null
+  let sweeping: Promise<unknown> | null = null
 
   const record = async (stored: StoredNar): Promise<void> => {
     const replaced = (await catalog.find(stored.key.storePathHash)).find(
@@ -69,23 +78,27 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
     if (keys.length > 0) await catalog.touch(keys, clock.nowMs())
   }
 
-  const sweep = async (): Promise<void> => {
+  const sweep = async (target: number): Promise<SweepReport> => {
+    const swept = { nars: 0, bytes: 0 }
     await flush()
-    while (bytes > deps.maxBytes() * lowWatermark) {
+    while (bytes > target) {
       const oldest = await catalog.leastRecentlyUsed(sweepBatch)
-      if (oldest.length === 0) return
+      if (oldest.length === 0) return swept
       for (const stored of oldest) {
-        if (bytes <= deps.maxBytes() * lowWatermark) return
+        if (bytes <= target) return swept
         await drop(stored)
+        swept.nars += 1
+        swept.bytes += stored.fileBytes
         meter.narEvicted(stored.fileBytes)
         log.debug({ event: 'nar.evicted', nar: stored.key, bytes: stored.fileBytes })
       }
     }
+    return swept
   }
 
   const sweepWhereDue = (): void => {
     if (bytes <= deps.maxBytes() || sweeping !== null) return
-    sweeping = sweep()
+    sweeping = sweep(deps.maxBytes() * lowWatermark)
       .catch((error: unknown) => {
         log.error({ event: 'eviction.failed', err: error })
       })
@@ -102,6 +115,23 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
       sweepWhereDue()
     },
     adopt: record,
+    async restore(found) {
+      const restored = await catalog.putMissing(found)
+      count += restored.length
+      bytes += restored.reduce((sum, { fileBytes }) => sum + fileBytes, 0)
+      for (const { key } of restored) deps.changed(key)
+      sweepWhereDue()
+      return restored.length
+    },
+    async recount() {
+      const totals = await catalog.totals()
+      count = totals.count
+      bytes = totals.bytes
+    },
+    async sweep(downToBytes) {
+      await sweeping
+      return sweep(downToBytes ?? deps.maxBytes())
+    },
     used(key) {
       uses.set(`${key.storePathHash}${key.narHash}`, key)
       if (uses.size >= maxUnwrittenUses) {

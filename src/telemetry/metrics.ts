@@ -105,6 +105,12 @@ function upstreamMeter(registry: Registry): Meter {
     'Bytes of NAR files evicted',
     [],
   )
+  const wrong = counter(
+    registry,
+    'weir_verify_failures_total',
+    'Stored NARs that turned out wrong when they were verified again, by finding',
+    ['finding'],
+  )
   return {
     upstreamAnswered({ upstream, object, result, seconds }) {
       latency.observe({ upstream, object, result }, seconds)
@@ -125,6 +131,9 @@ function upstreamMeter(registry: Registry): Meter {
     narEvicted(bytes) {
       evictions.inc()
       evicted.inc(bytes)
+    },
+    verifyFailed(finding) {
+      wrong.inc({ finding })
     },
   }
 }

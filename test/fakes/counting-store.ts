@@ -46,5 +46,8 @@ export function countingStore(store: NarStore): CountingStore {
     },
     describe: (hash) => store.describe(hash),
     remove: (key) => store.remove(key),
+    redescribe: (key, edit) => store.redescribe(key, edit),
+    quarantine: (key, why) => store.quarantine(key, why),
+    entries: () => store.entries(),
   }
 }

@@ -13,6 +13,7 @@ export function createNullMeter(taken: Partial<Meter> = {}): Meter {
     narSourceFailed: () => undefined,
     storeFailed: () => undefined,
     narEvicted: () => undefined,
+    verifyFailed: () => undefined,
     ...taken,
   }
 }

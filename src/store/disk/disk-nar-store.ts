@@ -5,6 +5,7 @@
  *     <hash>.narinfo
  *     nar/<hash>-<NarHash>.nar.zst   or another compression's ending
  *     .partial/                        what is being written; emptied on start
+ *     quarantine/                      NARs that turned out wrong, each with a note of why
  */
 import { randomUUID } from 'node:crypto'
 import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
@@ -12,8 +13,10 @@ import { join } from 'node:path'
 import type { StoreDir } from '../../nix/store-path.ts'
 import { formatCacheInfo } from '../../nix/cache-info.ts'
 import { maxNarinfoBytes } from '../../nix/narinfo.ts'
-import { type NarFileKey, narFileName } from '../../nix/nar-key.ts'
+import { isSameFile, type NarFileKey, narFileName } from '../../nix/nar-key.ts'
 import type { NarFile, NarStore, StagedNar } from '../../ports/nar-store.ts'
+import { describedFile } from '../described-file.ts'
+import { storeEntries } from './store-entries.ts'
 
 /** Opens the store in `dir`, makes what is missing and sweeps what a crash left. Only one process may have it open. */
 export async function openDiskNarStore(dir: string, storeDir: StoreDir): Promise<NarStore> {
@@ -29,6 +32,16 @@ export async function openDiskNarStore(dir: string, storeDir: StoreDir): Promise
   )
   const narPath = (key: NarFileKey): string => join(narDir, narFileName(key))
   const narinfoPath = (key: NarFileKey): string => join(dir, `${key.storePathHash}.narinfo`)
+
+  /** The narinfo of a path, where it describes this very NAR. */
+  const readDescription = async (key: NarFileKey): Promise<string | null> => {
+    const narinfo = await readExisting(narinfoPath(key))
+    const file = narinfo === null ? null : describedFile(narinfo)
+    return file !== null && isSameFile(file, key) ? narinfo : null
+  }
+  const removeDescription = async (key: NarFileKey): Promise<void> => {
+    if ((await readDescription(key)) !== null) await rm(narinfoPath(key), { force: true })
+  }
 
   return {
     async stage() {
@@ -58,12 +71,25 @@ export async function openDiskNarStore(dir: string, storeDir: StoreDir): Promise
       return text === null || text.length > maxNarinfoBytes ? null : Buffer.from(text)
     },
     async remove(key) {
-      const described = await readExisting(narinfoPath(key))
-      if (described?.includes(`\nURL: nar/${narFileName(key)}\n`) === true) {
-        await rm(narinfoPath(key), { force: true })
-      }
+      await removeDescription(key)
       await rm(narPath(key), { force: true })
     },
+    async redescribe(key, edit) {
+      const described = await readDescription(key)
+      if (described === null) return false
+      await writeDurably(partialDir, narinfoPath(key), edit(described))
+      return true
+    },
+    async quarantine(key, why) {
+      const quarantine = join(dir, 'quarantine')
+      const aside = join(quarantine, narFileName(key))
+      await mkdir(quarantine, { recursive: true })
+      await writeDurably(partialDir, `${aside}.txt`, `${why}\n`)
+      await removeDescription(key)
+      await rename(narPath(key), aside)
+      await syncFile(narDir)
+    },
+    entries: () => storeEntries(dir),
   }
 }
 
