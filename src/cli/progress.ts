@@ -17,7 +17,8 @@ export type Progress = {
   clear(): void
 }
 
-/** Elsewhere than on a terminal a line is written each time so much more was done … */
+/** Elsewhere than on a terminal nothing is written of what is done soon, then a line each time so much more was done … */
+const quietMs = 5000
 const fractionBetween = 0.1
 /** … or so much time has gone by. */
 const msBetween = 30_000
@@ -37,7 +38,7 @@ export function createProgress(
       const text = describeStep(step, now - startMs)
       if (isTerminal) {
         err(`\r\u001b[K${bar(step.fraction)} ${text}`)
-      } else if (step.fraction >= told.fraction + fractionBetween || now - told.atMs >= msBetween) {
+      } else if (now - startMs >= quietMs && isDue(told, step, now)) {
         told = { fraction: step.fraction, atMs: now }
         err(`${text}\n`)
       }
@@ -46,6 +47,10 @@ export function createProgress(
       if (isTerminal) err('\r\u001b[K')
     },
   }
+}
+
+function isDue(told: { fraction: number; atMs: number }, step: Step, now: number): boolean {
+  return step.fraction >= told.fraction + fractionBetween || now - told.atMs >= msBetween
 }
 
 function bar(fraction: number): string {

@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { Client } from 'undici'
 import type { Status } from './control-server.ts'
 import type { AnswerLine } from './send-lines.ts'
@@ -70,19 +69,31 @@ export async function* streamControl<Item>(
   })
   try {
     const answer = await client.request({ method, path, body: body ?? null, signal })
+    // Who stops reading has heard enough: that it is cut off then is no error.
+    answer.body.on('error', () => undefined)
     if (answer.statusCode !== 200) {
       throw new ControlError(((await answer.body.json()) as { readonly error: string }).error)
     }
-    for await (const line of createInterface({ input: answer.body })) {
+    let isWhole = false
+    for await (const line of linesOf(answer.body)) {
       const said = JSON.parse(line) as AnswerLine
-      if ('end' in said) return
       if ('error' in said) throw new ControlError(said.error)
-      yield said.item as Item
+      if ('end' in said) isWhole = true
+      else yield said.item as Item
     }
-    signal.throwIfAborted()
-    throw new ControlError('the running Weir ended before it was done')
+    if (!isWhole) throw new ControlError('the running Weir ended before it was done')
   } finally {
     await client.destroy()
+  }
+}
+
+async function* linesOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const chunk of body) {
+    const lines = `${rest}${decoder.decode(chunk, { stream: true })}`.split('\n')
+    rest = lines.pop() ?? ''
+    yield* lines
   }
 }
 

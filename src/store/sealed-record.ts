@@ -11,7 +11,7 @@
  * this very name. It does not prove that the file is still whole, nor that the record is the latest: an older line of the same file is
  * as good. Its claims are judged by the policy of the moment like all others.
  */
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto'
 import { decodeBase64, encodeBase64 } from '../nix/base64.ts'
 import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
 import { maxNarinfoBytes } from '../nix/narinfo.ts'
@@ -24,7 +24,7 @@ const begin = 'X-Weir-Record: '
 const linePattern = /^X-Weir-Record: 1 ([A-Za-z0-9+/=]+) ([A-Za-z0-9+/=]{44})$/
 
 /** A narinfo with a record as its last line, in place of the one that it had; without one where it would become too long. */
-export function withRecord(narinfo: string, stored: SealedRecord, key: Uint8Array): string {
+export function withRecord(narinfo: string, stored: SealedRecord, key: KeyObject): string {
   const plain = withoutRecord(narinfo)
   const record = Buffer.from(recordText(stored))
   const seal = sealOf(stored.key, record, key)
@@ -41,7 +41,7 @@ export function withoutRecord(narinfo: string): string {
 export function openRecord(
   narinfo: string,
   file: NarFileKey,
-  key: Uint8Array,
+  key: KeyObject,
 ): SealedRecord | null {
   const start = narinfo.lastIndexOf(`\n${begin}`) + 1
   if (start === 0 || !narinfo.endsWith('\n')) return null
@@ -52,7 +52,7 @@ export function openRecord(
   return parseRecord(Buffer.from(record).toString(), file)
 }
 
-function sealOf(file: NarFileKey, record: Uint8Array, key: Uint8Array): Buffer {
+function sealOf(file: NarFileKey, record: Uint8Array, key: KeyObject): Buffer {
   return createHmac('sha256', key)
     .update(`weir-record 1\n${narFileName(file)}\n`)
     .update(record)

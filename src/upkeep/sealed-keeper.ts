@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import { isSameFile } from '../nix/nar-key.ts'
 import type { Catalog, StoredClaim, StoredNar } from '../ports/catalog.ts'
 import type { Log } from '../ports/log.ts'
@@ -9,7 +10,7 @@ export type SealedKeeperDeps = {
   readonly catalog: Pick<Catalog, 'find'>
   readonly store: Pick<NarStore, 'redescribe'>
   /** What records are sealed with. */
-  readonly recordKey: Uint8Array
+  readonly recordKey: KeyObject
   readonly log: Log
 }
 

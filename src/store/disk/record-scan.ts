@@ -1,9 +1,10 @@
+import type { KeyObject } from 'node:crypto'
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { ScannedRecords } from './scan-records.ts'
 
 /** The folder of a store, and the key that its records are sealed with. */
-export type ScanSetup = { readonly dir: string; readonly key: Uint8Array }
+export type ScanSetup = { readonly dir: string; readonly key: KeyObject }
 
 const workerFile = new URL(`./scan-worker${extname(import.meta.url)}`, import.meta.url)
 

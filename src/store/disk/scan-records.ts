@@ -1,5 +1,5 @@
-import { closeSync, fstatSync, openSync, opendirSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import type { KeyObject } from 'node:crypto'
+import { opendirSync, readFileSync, statSync } from 'node:fs'
 import { narFileName } from '../../nix/nar-key.ts'
 import { maxNarinfoBytes } from '../../nix/narinfo.ts'
 import type { StoredNar } from '../../ports/catalog.ts'
@@ -23,7 +23,7 @@ const batchSize = 64
  * The records that a key sealed in a store's narinfos, whose NARs are there with the size that was recorded. Used is what was read
  * lately, as far as the file system knows. It waits for the disk: for a thread of its own.
  */
-export function* scanRecords(dir: string, key: Uint8Array): Generator<ScannedRecords> {
+export function* scanRecords(dir: string, key: KeyObject): Generator<ScannedRecords> {
   let batch = { records: [] as StoredNar[], unsealed: 0, wrongFiles: 0 }
   using folder = opendirSync(dir, { bufferSize: 1024 })
   for (let entry = folder.readSync(); entry !== null; entry = folder.readSync()) {
@@ -42,31 +42,26 @@ export function* scanRecords(dir: string, key: Uint8Array): Generator<ScannedRec
 function scanOne(
   dir: string,
   name: string,
-  key: Uint8Array,
+  key: KeyObject,
 ): StoredNar | 'none' | 'unsealed' | 'wrong-file' {
-  const narinfo = readWithin(join(dir, name))
+  const narinfo = readWithin(`${dir}/${name}`)
   // Evicted since the folder was listed.
   if (narinfo === null) return 'none'
   const file = describedFile(narinfo)
   if (file?.storePathHash !== narinfoFileHash(name)) return 'unsealed'
   const record = openRecord(narinfo, file, key)
   if (record === null) return 'unsealed'
-  const stat = statSync(join(dir, 'nar', narFileName(file)), { throwIfNoEntry: false })
+  const stat = statSync(`${dir}/nar/${narFileName(file)}`, { throwIfNoEntry: false })
   if (stat?.size !== record.fileBytes) return 'wrong-file'
   return { ...record, usedAtMs: Math.max(record.storedAtMs, Math.floor(stat.atimeMs)) }
 }
 
-/** A narinfo's text; `null` where it is not there, or beyond the bounds of the format. */
+/** A narinfo's text; `null` where there is no such file. One that cannot be read says nothing. */
 function readWithin(path: string): string | null {
   try {
-    const file = openSync(path, 'r')
-    try {
-      return fstatSync(file).size > maxNarinfoBytes ? null : readFileSync(file, 'utf8')
-    } finally {
-      closeSync(file)
-    }
+    const text = readFileSync(path, 'utf8')
+    return text.length > maxNarinfoBytes ? '' : text
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
-    throw error
+    return error instanceof Error && 'code' in error && error.code === 'ENOENT' ? null : ''
   }
 }
