@@ -38,11 +38,7 @@ export function withoutRecord(narinfo: string): string {
 }
 
 /** The record that a narinfo has of a file; `null` where there is none that this key sealed for this file. */
-export function openRecord(
-  narinfo: string,
-  file: NarFileKey,
-  key: KeyObject,
-): SealedRecord | null {
+export function openRecord(narinfo: string, file: NarFileKey, key: KeyObject): SealedRecord | null {
   const start = narinfo.lastIndexOf(`\n${begin}`) + 1
   if (start === 0 || !narinfo.endsWith('\n')) return null
   const [, text = '', sealText = ''] = linePattern.exec(narinfo.slice(start, -1)) ?? []
