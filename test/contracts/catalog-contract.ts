@@ -298,12 +298,11 @@ function batchingContract(behaves: Behaves): void {
   )
 
   behaves('records are listed page by page while others are put', async (t, catalog) => {
-    const [first, second, third, fourth] = all
-    await Promise.all([first, third].map((each) => each && catalog.put(each)))
-    const [page] = await Promise.all([
-      catalog.page(null, 1),
-      ...[second, fourth].map((each) => each && catalog.put(each)),
-    ])
+    const [first, second, third, fourth] = ['0', '1', '2', '3'].map((path) => record(path, '0'))
+    for (const each of [first, third]) if (each !== undefined) await catalog.put(each)
+    const put = [second, fourth].map((each) => each && catalog.put(each))
+    const page = await catalog.page(null, 1)
+    for (const each of put) await each
     t.strictSame(page, [first])
     t.strictSame(await catalog.page(page.at(-1)?.key ?? null, 10), [second, third, fourth])
   })
