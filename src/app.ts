@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { createAdmin, type ReloadReport } from './admin/admin.ts'
 import { controlSocket } from './control/control-client.ts'
 import { createControlServer, type Status } from './control/control-server.ts'
+import { createStoredFiles } from './admin/stored-files.ts'
 import { assembleCore, type Core } from './core.ts'
 import { createHttpServer } from './http/http-server.ts'
 import { drain, listen, listenOnSocket } from './http/listen.ts'
@@ -77,9 +78,10 @@ export async function startApp(options: AppOptions): Promise<App> {
   })
   const started = { version, publicKey, configuration: options.configuration, atMs: clock.nowMs() }
   const status = () => statusOf(core, started, address, clock.nowMs())
+  const files = createStoredFiles(core.listings)
   const ending = new AbortController()
   const control = createControlServer({
-    ...{ admin, status, storeDir, log, ending: ending.signal },
+    ...{ admin, files, status, storeDir, log, ending: ending.signal },
     upkeep: core.upkeep,
   })
   await listenOnSocket(control, controlSocket(settings.state.dir), 0o600)

@@ -24,7 +24,7 @@ export type OpenStateDeps = {
   readonly clock: Clock
   readonly log: Log
   /** The catalog was damaged, and is a new, empty one from now on. */
-  readonly catalogRenewed: () => void
+  readonly catalogRenewed?: () => void
 }
 
 /** Opens the folders of the settings, whose locks the caller has; what must be closed goes to `resources`. */
@@ -41,7 +41,7 @@ export async function openState(
   resources.defer(() => evidence.close())
   const catalog = await openCatalog(inState('catalog.sqlite'), {
     ...{ clock, log },
-    renewed: catalogRenewed,
+    renewed: () => catalogRenewed?.(),
   })
   resources.defer(() => catalog.close())
   return { store, catalog, evidence, recalls, suspensions }

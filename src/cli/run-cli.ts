@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { loadSettings } from '../settings/load-settings.ts'
 import { readVersion } from '../version.ts'
+import { catCommand } from './cat.ts'
 import { checkCommand } from './check.ts'
 import { type CliWorld, type Command, type CommandInput, UsageError } from './command.ts'
 import { describeFailure } from './describe-failure.ts'
@@ -16,6 +17,7 @@ import { reloadCommand } from './reload.ts'
 import { serveCommand } from './serve.ts'
 import { statsCommand } from './stats.ts'
 import { statusCommand } from './status.ts'
+import { treeCommand } from './tree.ts'
 import { upstreamCommand } from './upstream.ts'
 import { verifyCommand } from './verify.ts'
 
@@ -34,6 +36,8 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ['stats', statsCommand],
   ['verify', verifyCommand],
   ['gc', gcCommand],
+  ['tree', treeCommand],
+  ['cat', catCommand],
 ])
 
 /** Runs a command line; returns the exit status: 0 well, 1 a failure, 2 a command line that cannot be meant. */

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { BadRequestError } from './bad-request.ts'
+import { BadRequestError } from './bad-request-error.ts'
 
 /** A request on the control socket, read whole. */
 export type ReceivedRequest = {

@@ -1,11 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { NoSuchUpstreamError } from '../admin/admin.ts'
+import { NotShownError, type StoredFiles } from '../admin/stored-files.ts'
 import { reply } from '../http/reply.ts'
 import type { Log } from '../ports/log.ts'
 import { SettingsError } from '../settings/settings-error.ts'
 import type { Upkeep } from '../upkeep/upkeep.ts'
-import { BadRequestError } from './bad-request.ts'
+import { BadRequestError } from './bad-request-error.ts'
 import { Lines, receive, type ReceivedRequest } from './control-request.ts'
+import { answerFiles } from './file-routes.ts'
 import { answerPolicy, type PolicyRouteDeps } from './policy-routes.ts'
 import { sendLines } from './send-lines.ts'
 import { answerUpkeep } from './upkeep-routes.ts'
@@ -38,6 +40,7 @@ export type Status = {
 }
 
 export type ControlDeps = PolicyRouteDeps & {
+  readonly files: StoredFiles
   readonly upkeep: Upkeep
   readonly status: () => Status
   readonly log: Log
@@ -46,12 +49,13 @@ export type ControlDeps = PolicyRouteDeps & {
 }
 
 /**
- * The server behind `control.sock`: who can open the socket is its owner, and may ask and change everything. Answers are JSON, or
- * lines of JSON where they come bit by bit; mistakes are `{ "error": … }` with status 422.
+ * The server behind `control.sock`: who can open the socket is its owner, and may ask and change everything. Answers are JSON, or lines
+ * of JSON where they come bit by bit, but for the bytes of files; mistakes are `{ "error": … }` with status 422.
  */
 export function createControlServer(deps: ControlDeps): Server {
   return createServer((request, response) => {
     answer(deps, request, response).catch((error: unknown) => {
+      if (response.destroyed) return
       const isMistake = isCallersMistake(error)
       if (!isMistake) deps.log.error({ event: 'control.failed', err: error })
       if (response.headersSent) response.destroy()
@@ -65,6 +69,7 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  if (await answerFiles(deps.files, request, response)) return
   const gone = new AbortController()
   response.on('close', () => {
     gone.abort()
@@ -104,6 +109,7 @@ function isCallersMistake(error: unknown): boolean {
   return (
     error instanceof BadRequestError ||
     error instanceof SettingsError ||
+    error instanceof NotShownError ||
     error instanceof NoSuchUpstreamError
   )
 }

@@ -1,7 +1,7 @@
 import type { Admin } from '../admin/admin.ts'
 import { parseStorePathHash, type StoreDir } from '../nix/store-path.ts'
 import { formatBlocks, readBlocks } from '../settings/block-schema.ts'
-import { BadRequestError } from './bad-request.ts'
+import { BadRequestError } from './bad-request-error.ts'
 import { type ReceivedRequest, textOf } from './control-request.ts'
 
 export type PolicyRouteDeps = { readonly admin: Admin; readonly storeDir: StoreDir }

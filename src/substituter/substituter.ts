@@ -6,10 +6,13 @@ import type { Meter } from '../ports/meter.ts'
 import type { NarAnswer, NarinfoAnswer, NarPeek, NarRequest, NoClaim } from './answers.ts'
 import { confirmStored } from './confirm-stored.ts'
 import { createKnownNarinfos, type KnownNarinfo } from './known-narinfos.ts'
+import type { NarEncoding } from './named-file.ts'
 import { mayStandIn } from './may-stand-in.ts'
 import { answerNar, type NarAnswerDeps, peekNar } from './nar-answers.ts'
+import { createPartialBodies } from './partial-bodies.ts'
 import type { Signing } from './render-narinfo.ts'
 import { createServedBodies } from './served-bodies.ts'
+import { underOnePolicy } from './under-one-policy.ts'
 
 export type * from './answers.ts'
 
@@ -26,9 +29,10 @@ export type Substituter = {
   policyChanged(): void
 }
 
-export type SubstituterDeps = Omit<NarAnswerDeps, 'bodies'> & {
+export type SubstituterDeps = Omit<NarAnswerDeps, 'bodies' | 'partial'> & {
   readonly storeDir: StoreDir
   readonly signing: () => Signing
+  readonly encoding: () => NarEncoding
   readonly log: Log
   readonly meter: Meter
   readonly evidence: Evidence
@@ -36,8 +40,9 @@ export type SubstituterDeps = Omit<NarAnswerDeps, 'bodies'> & {
 
 export function createSubstituter(deps: SubstituterDeps): Substituter {
   const known = createKnownNarinfos(deps)
-  const bodies = createServedBodies()
-  const nars = { ...deps, bodies }
+  const partial = createPartialBodies(deps.clock, deps.store.interrupted)
+  const bodies = createServedBodies(partial)
+  const nars = { ...deps, bodies, partial }
 
   const narinfoOf = (entry: KnownNarinfo): NarinfoAnswer => {
     const { answer, stored, body, wouldRefuse } = entry
@@ -103,19 +108,5 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
       known.clear()
       bodies.policyChanged()
     },
-  }
-}
-
-/** Finds an answer by the policy of now: one that changed while the answer was looked for has it looked for again. */
-async function underOnePolicy<Answer>(
-  { policy }: Pick<SubstituterDeps, 'policy'>,
-  find: () => Promise<Answer>,
-  discard: (answer: Answer) => Promise<void> = () => Promise.resolve(),
-): Promise<Answer> {
-  for (;;) {
-    const before = policy()
-    const answer = await find()
-    if (policy() === before) return answer
-    await discard(answer)
   }
 }

@@ -43,7 +43,7 @@ export async function checkNar(
   try {
     if ((await file.size()) !== stored.fileBytes) return 'wrong-size'
     if ((await hashOf(file, pace, signal)) !== stored.fileHash) return 'file-hash-mismatch'
-    return (await verifyStored(file, narinfo)) ? 'sound' : 'nar-mismatch'
+    return (await verifyStored(file, stored.key.compression, narinfo)) ? 'sound' : 'nar-mismatch'
   } finally {
     await file.close()
   }

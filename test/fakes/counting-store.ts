@@ -10,6 +10,7 @@ export function countingStore(store: NarStore): CountingStore {
     openFiles += 1
     let isOpen = true
     return {
+      fd: file.fd,
       size: () => file.size(),
       read: (buffer, position) => file.read(buffer, position),
       close: async () => {
@@ -27,11 +28,14 @@ export function countingStore(store: NarStore): CountingStore {
     get stagedFiles() {
       return stagedFiles
     },
+    interrupted: store.interrupted,
+    pathOf: (key) => store.pathOf(key),
     stage: async () => {
       const staged = await store.stage()
       stagedFiles += 1
       return {
         path: staged.path,
+        noteEtag: (key, etag) => staged.noteEtag(key, etag),
         open: async () => counted(await staged.open()),
         commit: (key, narinfo) => staged.commit(key, narinfo),
         [Symbol.asyncDispose]: async () => {
