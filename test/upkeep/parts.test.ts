@@ -182,10 +182,10 @@ t.test('a rebuild in the background', async (t) => {
     await failing.rebuilding.settled()
     t.match(failing.errors, [{ event: 'rebuild.failed' }])
     t.equal(await failing.catalog.isRebuildDue(), true)
-    const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
+    const { promise: reached, resolve: reach } = Promise.withResolvers<null>()
     const stopped = made(async function* (signal) {
       yield batch('0')
-      reach()
+      reach(null)
       await new Promise((_, reject) => {
         signal.addEventListener('abort', () => {
           reject(new Error('stopped'))
