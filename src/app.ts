@@ -79,14 +79,18 @@ export async function startApp(options: AppOptions): Promise<App> {
   const started = { version, publicKey, configuration: options.configuration, atMs: clock.nowMs() }
   const status = () => statusOf(core, started, address, clock.nowMs())
   const files = createStoredFiles(core.listings)
-  const { pinning } = core
-  const control = createControlServer({ admin, files, pinning, status, storeDir, log })
+  const ending = new AbortController()
+  const control = createControlServer({
+    ...{ admin, files, status, storeDir, log, ending: ending.signal },
+    ...{ pinning: core.pinning, upkeep: core.upkeep },
+  })
   await listenOnSocket(control, controlSocket(settings.state.dir), 0o600)
   address = await listen(server, where)
 
   const running = resources.move()
   const stop = async (): Promise<void> => {
     isDraining = true
+    ending.abort()
     const deadline = AbortSignal.timeout(drainTimeoutMs)
     deadline.addEventListener('abort', () => {
       stopping.abort()

@@ -13,6 +13,8 @@ import type { Evidence } from './ports/evidence.ts'
 import type { Log } from './ports/log.ts'
 import type { Settings } from './settings/settings.ts'
 import type { Recalls } from './state/recalls.ts'
+import { recordKeyOf } from './state/record-key.ts'
+import { recordsInFiles } from './store/disk/record-scan.ts'
 import { createImportUpstream } from './store/import-upstream.ts'
 import type { VerifyStored } from './substituter/adopt-nar.ts'
 import { createBuildLogs } from './substituter/build-logs.ts'
@@ -27,6 +29,9 @@ import { createStoreKeeper, type StoreKeeper } from './substituter/store-keeper.
 import { createSubstituter, type Substituter } from './substituter/substituter.ts'
 import { createTransfers, type Transfers } from './substituter/transfers.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import { createBackgroundRebuild } from './upkeep/background-rebuild.ts'
+import { sealedKeeper } from './upkeep/sealed-keeper.ts'
+import { createUpkeep, type Upkeep } from './upkeep/upkeep.ts'
 import { upstreamOptions } from './upstream/upstream-options.ts'
 import { createUpstreamSet } from './upstream/upstream-set.ts'
 
@@ -55,6 +60,7 @@ export type Core = {
   readonly suspending: SuspendDeps
   readonly catalog: Catalog
   readonly evidence: Evidence
+  readonly upkeep: Upkeep
   /** Takes another configuration, upstreams included, without a pause. */
   readonly reconfigure: (settings: Settings) => void
 }
@@ -65,7 +71,10 @@ export async function assembleCore(
   resources: AsyncDisposableStack,
 ): Promise<Core> {
   const { storeDir } = initial.server
-  const state = await openState(initial, { clock, log }, resources)
+  const catalogRenewed = (): void => {
+    rebuilding.catalogRenewed()
+  }
+  const state = await openState(initial, { clock, log, catalogRenewed }, resources)
   const { store, catalog, evidence, recalls, suspensions, pins } = state
   const optionsOf = (settings: Settings) =>
     settings.upstreams.map((upstream) => upstreamOptions(upstream, settings, version))
@@ -107,16 +116,27 @@ export async function assembleCore(
   })
   const base = { clock, log, meter: metrics, evidence, policy: policy.current }
   const suspending: SuspendDeps = { ...base, policy, suspensions }
-  const keeper: StoreKeeper = await createStoreKeeper({
-    ...base,
-    ...{ store, catalog, pins, stopping },
-    limits: () => cacheLimits(policy.settings()),
-    changed: ({ storePathHash }) => {
-      substituter.changed(storePathHash)
-      listings.changed(storePathHash)
-    },
-  })
-  tendRegularly({ keeper, log, stopping }, resources)
+  const verifyStored: VerifyStored = (file, compression, narinfo) =>
+    ingest.reader.verify({ file, compression }, narinfo, stopping)
+  const recordKey = recordKeyOf(key)
+  const keeper: StoreKeeper = sealedKeeper(
+    await createStoreKeeper({
+      ...base,
+      ...{ store, catalog, pins, stopping },
+      limits: () => cacheLimits(policy.settings()),
+      changed: ({ storePathHash }) => {
+        substituter.changed(storePathHash)
+        listings.changed(storePathHash)
+      },
+    }),
+    { store, catalog, recordKey, log },
+  )
+  const stored = { ...base, store, catalog, keeper, storeDir, verifyStored }
+  const scan = (signal: AbortSignal) =>
+    recordsInFiles({ dir: initial.cache.dir, key: recordKey }, signal)
+  const rebuilding = createBackgroundRebuild({ ...stored, scan })
+  resources.use(rebuilding)
+  tendRegularly({ keeper, log, stopping, isRebuilding: () => rebuilding.isRunning() }, resources)
   const finder: PathFinder = createPathFinder({
     ...base,
     catalog,
@@ -131,8 +151,6 @@ export async function assembleCore(
     },
   })
   const signing = () => ({ mode: policy.settings().signing.mode, key })
-  const verifyStored: VerifyStored = (file, compression, narinfo) =>
-    ingest.reader.verify({ file, compression }, narinfo, stopping)
   const transfers: Transfers = createTransfers({
     ...base,
     ...{ storeDir, signing, store, keeper, ingest, stopping, verifyStored },
@@ -162,7 +180,16 @@ export async function assembleCore(
   const listings: Listings = createListings({
     ...{ policy: policy.current, log, finder, store, keeper, reader: ingest.reader },
   })
+  rebuilding.startWhereDue()
   return {
+    upkeep: createUpkeep({
+      ...stored,
+      scan,
+      limitBytes: () => policy.settings().cache.maxBytes,
+      isRebuilding: () => rebuilding.isRunning(),
+      // Requests go first.
+      parallel: 1,
+    }),
     ...{ substituter, finder, keeper, transfers, metrics, policy, recalls, suspending },
     ...{ catalog, evidence, listings, readAhead },
     pinning: createPinning({

@@ -11,6 +11,7 @@ import { createPinning, type Pinning } from './admin/pins.ts'
 import { recall, type RecallReport } from './admin/recall.ts'
 import { cacheLimits } from './cache-limits.ts'
 import type { StorePathHash } from './nix/store-path.ts'
+import { offlineUpkeep } from './offline-upkeep.ts'
 import { openState } from './open-state.ts'
 import type { Block } from './policy/block.ts'
 import type { Policy } from './policy/policy.ts'
@@ -26,6 +27,7 @@ import type { PathLook } from './substituter/closure.ts'
 import { createPathFinder } from './substituter/find-path.ts'
 import { judgeStored } from './substituter/stored-answers.ts'
 import { createStoreKeeper } from './substituter/store-keeper.ts'
+import type { Upkeep } from './upkeep/upkeep.ts'
 import { upstreamOptions } from './upstream/upstream-options.ts'
 import { createUpstreamSet } from './upstream/upstream-set.ts'
 
@@ -44,6 +46,7 @@ export const unmeasured: Meter = {
   narReadAhead: () => undefined,
   storeFailed: () => undefined,
   narEvicted: () => undefined,
+  verifyFailed: () => undefined,
 }
 
 /** What an operator may do to the folders of a Weir that does not run; the next start finds it done. */
@@ -53,6 +56,7 @@ export type OfflineWork = {
   lift(block: Block): Promise<boolean>
   /** Of what is stored: nothing is fetched. */
   readonly pinning: Pinning
+  readonly upkeep: Upkeep
 }
 
 /** Takes the folders for itself, and throws a `FolderLockedError` where a Weir has them. */
@@ -70,6 +74,9 @@ export async function openOffline(
     stopping: new AbortController().signal,
     changed: () => undefined,
   })
+  const upkeep = await offlineUpkeep({
+    ...{ settings, store, catalog, keeper, meter: unmeasured, clock, log },
+  })
   const policy = createLivePolicy(settings, { recalls, suspensions, changed: () => undefined })
   const deps = { policy, recalls, catalog, keeper, evidence, log }
   const look = (hash: StorePathHash) => lookInCatalog(catalog, policy.current(), hash)
@@ -82,7 +89,7 @@ export async function openOffline(
   return {
     recall: (block) => recall(deps, block),
     lift: (block) => lift(deps, block),
-    pinning,
+    ...{ pinning, upkeep },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }
@@ -154,6 +161,9 @@ const emptyCatalog: Catalog = {
   totals: () => Promise.resolve({ count: 0, bytes: 0 }),
   leastRecentlyUsed: () => Promise.resolve([]),
   page: () => Promise.resolve([]),
+  putMissing: () => Promise.resolve([]),
+  isRebuildDue: () => Promise.resolve(false),
+  rebuilt: () => Promise.resolve(),
   close: () => Promise.resolve(),
 }
 

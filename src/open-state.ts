@@ -22,10 +22,17 @@ export type OpenState = {
   readonly pins: Pins
 }
 
+export type OpenStateDeps = {
+  readonly clock: Clock
+  readonly log: Log
+  /** The catalog was damaged, and is a new, empty one from now on. */
+  readonly catalogRenewed?: () => void
+}
+
 /** Opens the folders of the settings, whose locks the caller has; what must be closed goes to `resources`. */
 export async function openState(
   { cache, state, server }: Settings,
-  { clock, log }: { readonly clock: Clock; readonly log: Log },
+  { clock, log, catalogRenewed }: OpenStateDeps,
   resources: AsyncDisposableStack,
 ): Promise<OpenState> {
   const inState = (name: string): string => join(state.dir, name)
@@ -35,7 +42,10 @@ export async function openState(
   const pins = await openPins(inState('pins.json'))
   const evidence = openSqliteEvidence(inState('evidence.sqlite'), { clock, log })
   resources.defer(() => evidence.close())
-  const catalog = await openCatalog(inState('catalog.sqlite'), { clock, log })
+  const catalog = await openCatalog(inState('catalog.sqlite'), {
+    ...{ clock, log },
+    renewed: () => catalogRenewed?.(),
+  })
   resources.defer(() => catalog.close())
   return { store, catalog, evidence, recalls, suspensions, pins }
 }

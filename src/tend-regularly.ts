@@ -6,6 +6,8 @@ export type TendDeps = {
   readonly log: Log
   /** Aborted when Weir stops. */
   readonly stopping: AbortSignal
+  /** While the catalog is made again from the files, nearly all are without a record. */
+  readonly isRebuilding: () => boolean
 }
 
 const flushIntervalMs = 5000
@@ -17,14 +19,22 @@ const orphansIntervalMs = 24 * 3_600_000
 
 /** Writes the uses of NARs now and then, and at the end; evicts where it is due; looks for what has no record. */
 export function tendRegularly(
-  { keeper, log, stopping }: TendDeps,
+  { keeper, log, stopping, isRebuilding }: TendDeps,
   resources: AsyncDisposableStack,
 ): void {
   const failed = (event: string) => (error: unknown) => {
     if (!stopping.aborted) log.error({ event, err: error })
   }
   let finding: Promise<void> | null = null
+  const timers: NodeJS.Timeout[] = []
+  const later = (act: () => void): void => {
+    timers.push(setTimeout(act, firstOrphansMs).unref())
+  }
   const findOrphans = (): void => {
+    if (isRebuilding()) {
+      later(findOrphans)
+      return
+    }
     finding ??= keeper
       .findOrphans(stopping)
       .catch(failed('orphans.failed'))
@@ -32,16 +42,16 @@ export function tendRegularly(
         finding = null
       })
   }
-  const timers = [
+  timers.push(
     setInterval(() => {
       keeper.flush().catch(failed('catalog.failed'))
     }, flushIntervalMs),
     setInterval(() => {
       void keeper.tend()
     }, tendIntervalMs),
-    setTimeout(findOrphans, firstOrphansMs),
     setInterval(findOrphans, orphansIntervalMs),
-  ]
+  )
+  later(findOrphans)
   for (const timer of timers) timer.unref()
   resources.defer(async () => {
     for (const timer of timers) clearTimeout(timer)

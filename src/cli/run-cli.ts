@@ -7,7 +7,9 @@ import { type CliWorld, type Command, type CommandInput, UsageError } from './co
 import { describeFailure } from './describe-failure.ts'
 import { commandHelp, overview, usage } from './help.ts'
 import { explainCommand } from './explain.ts'
+import { gcCommand } from './gc.ts'
 import { keyCommand } from './key.ts'
+import { lsCommand } from './ls.ts'
 import { nixConfCommand } from './nix-conf.ts'
 import { pinCommand } from './pin.ts'
 import { pinsCommand } from './pins.ts'
@@ -15,10 +17,12 @@ import { policyCommand } from './policy.ts'
 import { recallCommand } from './recall.ts'
 import { reloadCommand } from './reload.ts'
 import { serveCommand } from './serve.ts'
+import { statsCommand } from './stats.ts'
 import { statusCommand } from './status.ts'
 import { treeCommand } from './tree.ts'
 import { unpinCommand } from './unpin.ts'
 import { upstreamCommand } from './upstream.ts'
+import { verifyCommand } from './verify.ts'
 
 const commands: ReadonlyMap<string, Command> = new Map([
   ['serve', serveCommand],
@@ -31,6 +35,10 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ['reload', reloadCommand],
   ['upstream', upstreamCommand],
   ['recall', recallCommand],
+  ['ls', lsCommand],
+  ['stats', statsCommand],
+  ['verify', verifyCommand],
+  ['gc', gcCommand],
   ['tree', treeCommand],
   ['cat', catCommand],
   ['pin', pinCommand],

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { Client } from 'undici'
 import type { Status } from './control-server.ts'
+import type { AnswerLine } from './send-lines.ts'
 
 /** The control socket's path in a state folder. */
 export function controlSocket(stateDir: string): string {
@@ -50,6 +51,50 @@ export async function askControl<Answer>(
 /** What the Weir that runs on a state folder says of itself; `null` where none runs. */
 export function askStatus(stateDir: string): Promise<Status | null> {
   return askControl<Status>(stateDir, { method: 'GET', path: '/status' })
+}
+
+/**
+ * Asks for an answer that comes item by item; `ControlError` where the Weir that runs refuses, or breaks off. Who stops reading, or
+ * aborts, stops what is done there.
+ */
+export async function* streamControl<Item>(
+  stateDir: string,
+  { method, path, body }: ControlRequest,
+  signal: AbortSignal,
+): AsyncGenerator<Item> {
+  const client = new Client('http://weir', {
+    socketPath: controlSocket(stateDir),
+    // A NAR of many gigabytes says nothing for minutes.
+    ...{ headersTimeout: 0, bodyTimeout: 0 },
+  })
+  try {
+    const answer = await client.request({ method, path, body: body ?? null, signal })
+    // Who stops reading has heard enough: that it is cut off then is no error.
+    answer.body.on('error', () => undefined)
+    if (answer.statusCode !== 200) {
+      throw new ControlError(((await answer.body.json()) as { readonly error: string }).error)
+    }
+    let isWhole = false
+    for await (const line of linesOf(answer.body)) {
+      const said = JSON.parse(line) as AnswerLine
+      if ('error' in said) throw new ControlError(said.error)
+      if ('end' in said) isWhole = true
+      else yield said.item as Item
+    }
+    if (!isWhole) throw new ControlError('the running Weir ended before it was done')
+  } finally {
+    await client.destroy()
+  }
+}
+
+async function* linesOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const chunk of body) {
+    const lines = `${rest}${decoder.decode(chunk, { stream: true })}`.split('\n')
+    rest = lines.pop() ?? ''
+    yield* lines
+  }
 }
 
 function isNobodyThere(error: unknown): boolean {

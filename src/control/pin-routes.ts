@@ -1,9 +1,10 @@
 import type { Pinning } from '../admin/pins.ts'
 import { parseStorePathHash, type StorePathHash } from '../nix/store-path.ts'
 import { BadRequestError } from './bad-request-error.ts'
+import type { ReceivedRequest } from './control-request.ts'
 
 /** Answers what is asked about pins; `undefined` for any other request. */
-export async function answerPins(pinning: Pinning, route: string, url: URL): Promise<unknown> {
+export function answerPins(pinning: Pinning, { route, url }: ReceivedRequest): unknown {
   switch (route) {
     case 'GET /pins':
       return pinning.list()
@@ -12,7 +13,7 @@ export async function answerPins(pinning: Pinning, route: string, url: URL): Pro
     case 'POST /pin-fetch':
       return pinning.fetch(hashOf(url))
     case 'POST /unpin':
-      return { path: await pinning.unpin(hashOf(url)) }
+      return pinning.unpin(hashOf(url)).then((path) => ({ path }))
     default:
       return undefined
   }

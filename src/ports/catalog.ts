@@ -42,6 +42,8 @@ export type Catalog = {
   find(hash: StorePathHash): Promise<readonly StoredNar[]>
   /** Records a NAR, or replaces the record of the same key; resolves to the `diskBytes` of the replaced one, `null` where there was none. */
   put(stored: StoredNar): Promise<number | null>
+  /** Records those whose key has no record, all at once; returns them. */
+  putMissing(stored: readonly StoredNar[]): Promise<readonly StoredNar[]>
   /** Notes uses; keys without a record are passed over. */
   touch(keys: readonly NarFileKey[], usedAtMs: number): Promise<void>
   /** Removes a record; resolves to its `diskBytes`, `null` where there was none. */
@@ -52,5 +54,9 @@ export type Catalog = {
   leastRecentlyUsed(limit: number, after: UsedNar | null): Promise<readonly UsedNar[]>
   /** At most `limit` records, in an order of their own, that come after the one of `after`; from the first where it is `null`. */
   page(after: NarFileKey | null, limit: number): Promise<readonly StoredNar[]>
+  /** Whether it was made anew and may lack records of what is stored: until `rebuilt`. */
+  isRebuildDue(): Promise<boolean>
+  /** Notes that everything that is stored was looked through. */
+  rebuilt(): Promise<void>
   close(): Promise<void>
 }

@@ -27,4 +27,6 @@ export type Meter = {
   storeFailed(): void
   /** A NAR was evicted, which took so many bytes on disk. */
   narEvicted(bytes: number): void
+  /** A stored NAR turned out wrong when it was verified again; `finding` is finite. */
+  verifyFailed(finding: string): void
 }

@@ -24,16 +24,23 @@ export type StagedNar = AsyncDisposable & {
   commit(key: NarFileKey, narinfo: string): Promise<number>
 }
 
-/** A NAR's file, or the narinfo of a store path. */
-export type StoreFile =
-  | { readonly kind: 'nar'; readonly key: NarFileKey }
-  | { readonly kind: 'narinfo'; readonly hash: StorePathHash }
-
 /** What a NAR takes on disk, with the narinfo that describes it, and when its file was written last. */
 export type MeasuredNar = { readonly diskBytes: number; readonly modifiedMs: number }
 
 /** The file system that a store is in: what Weir may still write to it, and all of it, in bytes. */
 export type DiskSpace = { readonly freeBytes: number; readonly totalBytes: number }
+
+/** What lies in the store, whether anything is recorded of it or not. */
+export type StoreEntry =
+  | { readonly kind: 'nar'; readonly key: NarFileKey }
+  /** `describes` is the NAR file that its URL names; `null` where it names none of the store's. */
+  | {
+      readonly kind: 'narinfo'
+      readonly hash: StorePathHash
+      readonly describes: NarFileKey | null
+    }
+  /** What Weir did not put there, or put aside; its path in the store. */
+  | { readonly kind: 'other'; readonly path: string }
 
 /** The NARs that were verified, and their narinfos. */
 export type NarStore = {
@@ -51,7 +58,13 @@ export type NarStore = {
   remove(key: NarFileKey): Promise<void>
   /** What a NAR takes on disk; `null` where it is not stored. */
   measure(key: NarFileKey): Promise<MeasuredNar | null>
-  /** The NARs and narinfos of now, in no order; those that come or go meanwhile are listed or not. Other files are passed over. */
-  list(): AsyncIterable<StoreFile>
+  /**
+   * Replaces the narinfo that describes a stored NAR by what `edit` makes of it; false where no narinfo describes this NAR.
+   */
+  redescribe(key: NarFileKey, edit: (narinfo: string) => string): Promise<boolean>
+  /** Moves a NAR that is wrong to where it is never served from, with a note of why, and removes the narinfo that describes it. */
+  quarantine(key: NarFileKey, why: string): Promise<void>
+  /** Everything in the store, in any order; what comes or goes meanwhile may be missed. */
+  entries(): AsyncIterable<StoreEntry>
   space(): Promise<DiskSpace>
 }

@@ -11,6 +11,12 @@ export class CacheSize {
     this.#recorded = recorded.bytes
   }
 
+  /** Takes what is recorded from a catalog that is another one now. */
+  recount(recorded: { readonly count: number; readonly bytes: number }): void {
+    this.#count = recorded.count
+    this.#recorded = recorded.bytes
+  }
+
   /** NARs with a record. */
   get count(): number {
     return this.#count

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
-import { isSameFile, type NarFileKey, narFileName, parseNarFileName } from '../nix/nar-key.ts'
+import { describedFile } from '../nix/described-file.ts'
+import { isSameFile, type NarFileKey, narFileName } from '../nix/nar-key.ts'
 import type { StorePathHash } from '../nix/store-path.ts'
 import type { Catalog } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -63,7 +64,8 @@ export function createOrphans(deps: OrphanDeps): Orphans {
     if (await isRecorded(key)) return
     const measured = await store.measure(key)
     if (measured === null || isYoung(measured)) return
-    const described = await describedFile(store, key.storePathHash)
+    const narinfo = await store.describe(key.storePathHash)
+    const described = narinfo === null ? null : describedFile(Buffer.from(narinfo).toString())
     if (described !== null && isSameFile(described, key)) {
       note(key, measured.diskBytes)
     } else {
@@ -74,10 +76,9 @@ export function createOrphans(deps: OrphanDeps): Orphans {
   }
 
   /** A narinfo comes after its NAR and goes before it: without it, nobody is about to bring it. */
-  const lookAtNarinfo = async (hash: StorePathHash): Promise<void> => {
+  const lookAtNarinfo = async (hash: StorePathHash, key: NarFileKey | null): Promise<void> => {
     if ((await catalog.find(hash)).length > 0) return
-    const key = await describedFile(store, hash)
-    if (key === null || (await store.measure(key)) !== null) return
+    if (key?.storePathHash !== hash || (await store.measure(key)) !== null) return
     log.info({ event: 'orphan.removed', narinfo: hash })
     await store.remove(key)
   }
@@ -87,10 +88,11 @@ export function createOrphans(deps: OrphanDeps): Orphans {
     settled,
     async find(signal) {
       let seen = 0
-      for await (const file of store.list()) {
+      for await (const entry of store.entries()) {
         signal.throwIfAborted()
         if (known.size >= maxKnown) return
-        await (file.kind === 'nar' ? lookAtNar(file.key) : lookAtNarinfo(file.hash))
+        if (entry.kind === 'nar') await lookAtNar(entry.key)
+        else if (entry.kind === 'narinfo') await lookAtNarinfo(entry.hash, entry.describes)
         seen += 1
         if (seen % sliceFiles === 0) await setImmediate()
       }
@@ -106,16 +108,4 @@ export function createOrphans(deps: OrphanDeps): Orphans {
       return null
     },
   }
-}
-
-/** The file that a stored narinfo describes, as Weir names its files; `null` for any other. */
-async function describedFile(
-  store: Pick<NarStore, 'describe'>,
-  hash: StorePathHash,
-): Promise<NarFileKey | null> {
-  const text = await store.describe(hash)
-  if (text === null) return null
-  const name = /^URL: nar\/(.*)$/m.exec(Buffer.from(text).toString('latin1'))?.[1]
-  const key = name === undefined ? null : parseNarFileName(name)
-  return key?.storePathHash === hash ? key : null
 }

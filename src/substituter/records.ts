@@ -8,6 +8,8 @@ import type { PinnedCount } from './pinned-count.ts'
 /** The records of what is stored, with everything that is counted beside them. */
 export type Records = {
   readonly put: (stored: StoredNar) => Promise<void>
+  /** Records those of which there is no record yet; how many. */
+  readonly putMissing: (found: readonly StoredNar[]) => Promise<number>
   /** Removes a record and its file; nothing where there is no record. */
   readonly drop: (stored: Pick<StoredNar, 'key'>) => Promise<void>
 }
@@ -31,6 +33,16 @@ export function createRecords(deps: RecordsDeps): Records {
       pinned.grew(key, diskBytes - (replaced ?? 0))
       orphans.settled(key)
       deps.changed(key)
+    },
+    async putMissing(found) {
+      const added = await catalog.putMissing(found)
+      for (const { key, diskBytes } of added) {
+        size.came(diskBytes, null)
+        pinned.grew(key, diskBytes)
+        orphans.settled(key)
+        deps.changed(key)
+      }
+      return added.length
     },
     async drop({ key }) {
       // The record goes first: a file without a record is found again, a record without a file would be a lie.

@@ -10,8 +10,8 @@ export type RoomKeeper = {
   readonly due: () => void
   /** Looks, and resolves when what is due has been evicted. */
   readonly tend: () => Promise<void>
-  /** Evicts down to the low watermark and the floor, whether or not it is due. */
-  readonly sweep: () => Promise<SweepReport>
+  /** Evicts down to the low watermark, or to `downToBytes`, and to the floor, whether or not it is due. */
+  readonly sweep: (downToBytes?: number) => Promise<SweepReport>
   /** Resolves when no sweep runs. */
   readonly idle: () => Promise<void>
 }
@@ -33,27 +33,27 @@ export function createRoomKeeper(deps: RoomDeps): RoomKeeper {
   const tellWhereFull = createFullTeller(deps)
   const lowBytes = (): number => (limits().maxBytes * limits().lowWatermark) / 100
 
-  const evict = async (isAsked: () => boolean): Promise<SweepReport> => {
+  const evict = async (askedBytes: () => number | null): Promise<SweepReport> => {
     unseenBytes = 0
     const atLeastBytes = await free.missing()
     const isOver = size.used > limits().maxBytes
-    const toLow = isOver || isAsked()
-    const ceiling = (): number => (toLow ? lowBytes() : limits().maxBytes)
+    const asked = askedBytes()
+    const ceiling = (): number => asked ?? (isOver ? lowBytes() : limits().maxBytes)
     const { isReached, ...report } = await sweep(deps, { ceiling, atLeastBytes })
     if (atLeastBytes > 0) free.swept()
     tellWhereFull(isReached)
     return report
   }
   /** One after the other: what one sweep evicts, the next need not. */
-  const inTurn = (isAsked: () => boolean): Promise<SweepReport> => {
-    const turn = last.then(() => evict(isAsked))
+  const inTurn = (askedBytes: () => number | null): Promise<SweepReport> => {
+    const turn = last.then(() => evict(askedBytes))
     last = turn.catch(() => undefined)
     return turn
   }
   const whileDue = async (): Promise<void> => {
     while (isDue) {
       isDue = false
-      await inTurn(() => false)
+      await inTurn(() => null)
     }
   }
   const due = (): void => {
@@ -81,7 +81,7 @@ export function createRoomKeeper(deps: RoomDeps): RoomKeeper {
       due()
       return idle()
     },
-    sweep: () => inTurn(() => true),
+    sweep: (downToBytes) => inTurn(() => downToBytes ?? lowBytes()),
     idle,
   }
 }

@@ -23,6 +23,10 @@ export type StoreKeeper = {
   keep(staged: StagedRoom, stored: UnmeasuredNar, narinfo: string): Promise<void>
   /** Records a file that is in the store without a record, or records it anew. */
   adopt(stored: UnmeasuredNar): Promise<void>
+  /** Records what was found in the store and has no record; how many had none. */
+  restore(found: readonly StoredNar[]): Promise<number>
+  /** Takes the totals from the catalog, which is another one now. */
+  recount(): Promise<void>
   /** Notes a use, written in batches. */
   used(key: NarFileKey): void
   /** Forgets a NAR, and removes its file. */
@@ -31,8 +35,10 @@ export type StoreKeeper = {
   totals(): { readonly count: number; readonly bytes: number }
   /** How much room there is, as far as it is known. */
   room(): Room
-  /** Evicts down to the low watermark and the floor of free space, whether or not it is due. */
-  sweep(): Promise<SweepReport>
+  /**
+   * Evicts down to the low watermark, or to `downToBytes`, and to the floor of free space, whether or not it is due; tells what went.
+   */
+  sweep(downToBytes?: number): Promise<SweepReport>
   /** Evicts where it is due: others fill disks too, and limits change. */
   tend(): Promise<void>
   /** Finds what is in the store without a record, some files at a time. */
@@ -107,6 +113,15 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
     async adopt(stored) {
       const measured = await store.measure(stored.key)
       await records.put({ ...stored, diskBytes: measured?.diskBytes ?? stored.fileBytes })
+    },
+    async restore(found) {
+      const restored = await records.putMissing(found)
+      room.due()
+      return restored
+    },
+    async recount() {
+      size.recount(await catalog.totals())
+      await pinned.count()
     },
     used: uses.note,
     drop: records.drop,

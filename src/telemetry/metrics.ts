@@ -114,6 +114,12 @@ function upstreamMeter(registry: Registry): Meter {
     'Bytes of NAR files evicted',
     [],
   )
+  const wrong = counter(
+    registry,
+    'weir_verify_failures_total',
+    'Stored NARs that turned out wrong when they were verified again, by finding',
+    ['finding'],
+  )
   return {
     upstreamAnswered({ upstream, object, result, seconds }) {
       latency.observe({ upstream, object, result }, seconds)
@@ -137,6 +143,9 @@ function upstreamMeter(registry: Registry): Meter {
     narEvicted(bytes) {
       evictions.inc()
       evicted.inc(bytes)
+    },
+    verifyFailed(finding) {
+      wrong.inc({ finding })
     },
   }
 }

@@ -42,6 +42,8 @@ export function catalogContract(t: Test, open: () => Promise<Catalog>): void {
   pagingContract(behaves)
   touchingContract(behaves)
   countingContract(behaves)
+  batchingContract(behaves)
+  compressionContract(behaves)
 
   t.test('a closed catalog answers nothing', async (t) => {
     const catalog = await open()
@@ -311,5 +313,72 @@ function countingContract(behaves: Behaves): void {
     t.strictSame(await catalog.totals(), { count: 3, bytes: 5_000_000_320 })
     await catalog.remove(record('0', '1').key)
     t.strictSame(await catalog.totals(), { count: 2, bytes: 5_000_000_300 })
+  })
+}
+
+function batchingContract(behaves: Behaves): void {
+  const all = ['0', '1', '2', '3'].map((path) => record(path, '0'))
+
+  behaves(
+    'what is put at once is there for whoever asks next, in its order',
+    async (t, catalog) => {
+      const later = record('0', '0', { upstream: 'theirs' })
+      const put = [...all, later].map((each) => catalog.put(each))
+      t.strictSame(await catalog.find(later.key.storePathHash), [later], 'before it was awaited')
+      t.strictSame(await catalog.totals(), { count: 4, bytes: 4000 })
+      await Promise.all(put)
+      const removed = catalog.put(later).then(() => 'put')
+      t.equal(await catalog.remove(later.key), true, 'put before it is removed')
+      t.equal(await removed, 'put')
+      t.strictSame(await catalog.find(later.key.storePathHash), [])
+    },
+  )
+
+  behaves('records are listed page by page while others are put', async (t, catalog) => {
+    const [first, second, third, fourth] = ['0', '1', '2', '3'].map((path) => record(path, '0'))
+    for (const each of [first, third]) if (each !== undefined) await catalog.put(each)
+    const put = [second, fourth].map((each) => each && catalog.put(each))
+    const page = await catalog.page(null, 1)
+    for (const each of put) await each
+    t.strictSame(page, [first])
+    t.strictSame(await catalog.page(page.at(-1)?.key ?? null, 10), [second, third, fourth])
+  })
+
+  behaves('only what has no record is recorded where that is asked', async (t, catalog) => {
+    const witnesses = [{ upstream: 'b', claim: new Uint8Array([2]) }]
+    const there = record('0', '0', { witnesses })
+    const [found, other] = [
+      record('0', '0', { upstream: 'theirs' }),
+      record('1', '0', { witnesses }),
+    ]
+    await catalog.put(there)
+    t.strictSame(await catalog.putMissing([found, other]), [other])
+    t.strictSame(await catalog.page(null, 10), [there, other])
+    t.strictSame(await catalog.putMissing([found, other]), [])
+    t.strictSame(await catalog.putMissing([]), [])
+  })
+
+  behaves('an empty one is to be rebuilt, until it was', async (t, catalog) => {
+    t.equal(await catalog.isRebuildDue(), true)
+    await catalog.put(record('0', '0'))
+    t.equal(await catalog.isRebuildDue(), true)
+    await catalog.rebuilt()
+    t.equal(await catalog.isRebuildDue(), false)
+  })
+}
+
+function compressionContract(behaves: Behaves): void {
+  behaves('one NAR in two compressions has two records', async (t, catalog) => {
+    const zstd = record('0', '0', { storedAtMs: 2, witnesses: [] })
+    const witnesses = [{ upstream: 'b', claim: new Uint8Array([2]) }]
+    const xz = { ...record('0', '0', { storedAtMs: 1, witnesses }) }
+    const other = { ...xz, key: { ...xz.key, compression: 'xz' } as const }
+    await catalog.put(zstd)
+    await catalog.put(other)
+    t.strictSame(await catalog.find(zstd.key.storePathHash), [zstd, other])
+    await catalog.touch([other.key], other.usedAtMs + 1)
+    t.strictSame(await catalog.page(zstd.key, 10), [], 'xz comes first')
+    t.equal(await catalog.remove(other.key), true)
+    t.strictSame(await catalog.find(zstd.key.storePathHash), [zstd])
   })
 }

@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads'
 import type { Test } from 'tap'
 import { type NarFileKey, narFileName } from '../../src/nix/nar-key.ts'
 import { maxNarinfoBytes } from '../../src/nix/narinfo.ts'
-import type { NarFile, NarStore, StoreFile } from '../../src/ports/nar-store.ts'
+import type { NarFile, NarStore, StoreEntry } from '../../src/ports/nar-store.ts'
 import { must, pathHash } from '../nix/fixtures.ts'
 
 /** A key from one character for the store path's hash and one for the NarHash. */
@@ -359,7 +359,7 @@ function measuringContract(t: Test, open: () => Promise<NarStore>): void {
     const store = await open()
     const listed = async (): Promise<readonly string[]> => {
       const names: string[] = []
-      for await (const file of store.list()) names.push(nameOf(file))
+      for await (const entry of store.entries()) names.push(nameOf(entry))
       return names.sort()
     }
     t.strictSame(await listed(), [])
@@ -368,7 +368,9 @@ function measuringContract(t: Test, open: () => Promise<NarStore>): void {
     await writeFile(staged.path, 'half')
     const nars = [one, samePath, other].map(narFileName)
     t.strictSame(await listed(), [...nars, one.storePathHash, other.storePathHash].sort())
-    for await (const file of store.list()) if (file.kind === 'nar') await store.remove(file.key)
+    for await (const entry of store.entries()) {
+      if (entry.kind === 'nar') await store.remove(entry.key)
+    }
     t.strictSame(await listed(), [], 'what is listed may be removed meanwhile')
   })
 
@@ -378,6 +380,13 @@ function measuringContract(t: Test, open: () => Promise<NarStore>): void {
   })
 }
 
-function nameOf(file: StoreFile): string {
-  return file.kind === 'nar' ? narFileName(file.key) : file.hash
+function nameOf(entry: StoreEntry): string {
+  switch (entry.kind) {
+    case 'nar':
+      return narFileName(entry.key)
+    case 'narinfo':
+      return entry.hash
+    case 'other':
+      return entry.path
+  }
 }

@@ -64,7 +64,9 @@ export function countingStore(store: NarStore): CountingStore {
       const measured = await store.measure(key)
       return measured && { ...measured, diskBytes: await length(key) }
     },
-    list: () => store.list(),
+    redescribe: (key, edit) => store.redescribe(key, edit),
+    quarantine: (key, why) => store.quarantine(key, why),
+    entries: () => store.entries(),
     space: () => store.space(),
   }
 }

@@ -1,3 +1,4 @@
+import { describedFile } from '../../src/nix/described-file.ts'
 import { type NarFileKey, narFileName } from '../../src/nix/nar-key.ts'
 import type { StorePathHash } from '../../src/nix/store-path.ts'
 import type { DiskSpace, NarStore } from '../../src/ports/nar-store.ts'
@@ -71,9 +72,13 @@ export function createMemoryNarStore(): MemoryNarStore {
       return Promise.resolve()
     },
     measure: (key) => Promise.resolve(nars.get(narFileName(key)) ?? null),
-    async *list() {
+    redescribe: () => Promise.resolve(false),
+    quarantine: () => Promise.resolve(),
+    async *entries() {
       for (const { key } of [...nars.values()]) yield await Promise.resolve({ kind: 'nar', key })
-      for (const hash of [...narinfos.keys()]) yield { kind: 'narinfo', hash }
+      for (const [hash, text] of [...narinfos]) {
+        yield { kind: 'narinfo', hash, describes: describedFile(text) }
+      }
     },
     space: (): Promise<DiskSpace> => Promise.resolve({ ...disk }),
   }

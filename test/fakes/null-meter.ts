@@ -14,6 +14,7 @@ export function createNullMeter(taken: Partial<Meter> = {}): Meter {
     narReadAhead: () => undefined,
     storeFailed: () => undefined,
     narEvicted: () => undefined,
+    verifyFailed: () => undefined,
     ...taken,
   }
 }

@@ -4,6 +4,7 @@ import {
   chmod,
   mkdir,
   mkdtemp,
+  open,
   readdir,
   readFile,
   stat,
@@ -145,7 +146,7 @@ t.test('the store on a disk', async (t) => {
     const store = await openDiskNarStore(dir, storeDir)
     await writeFile(join(dir, 'nar', `${'0'.repeat(52)}.nar.xz`), 'from nix copy')
     await writeFile(join(dir, 'notes.narinfo'), '')
-    for await (const file of store.list()) t.fail(`lists ${JSON.stringify(file)}`)
+    for await (const entry of store.entries()) t.equal(entry.kind, 'other')
   })
 
   t.test('keeps a narinfo that describes another NAR of the same path', async (t) => {
@@ -267,6 +268,44 @@ t.test('the catalog in a file', async (t) => {
       t.equal(log.errors.length, 1)
     })
   }
+})
+
+t.test('a catalog that turns out to be damaged while it is used', async (t) => {
+  /** Records enough that their pages are not in memory, and one that damage is met with. */
+  const damaged = async () => {
+    const file = await newFile()
+    const log = errorLog()
+    let renewed = 0
+    const first = await openCatalog(file, { clock, log })
+    await first.rebuilt()
+    const claim = new Uint8Array(100_000)
+    for (const path of ['0', '1', '2']) await first.put(record(path, '0', { claim }))
+    await first.close()
+    const deps = { clock, log, renewed: () => (renewed += 1) }
+    const catalog = await openCatalog(file, deps)
+    const { size } = await stat(file)
+    const handle = await open(file, 'r+')
+    // All but the index that is read at the start, and the first page: the rows' own pages.
+    for (let at = 4096 * 12; at < size; at += 4096)
+      await handle.write(Buffer.alloc(4096, 0xff), 0, 4096, at)
+    await handle.close()
+    return { file, log, catalog, renewals: () => renewed }
+  }
+
+  t.test('is put aside, and a new one answers, which is to be rebuilt', async (t) => {
+    const { file, log, catalog, renewals } = await damaged()
+    await Promise.all(
+      ['0', '1', '2'].map((path) => catalog.find(record(path, '0').key.storePathHash)),
+    )
+    t.equal(renewals(), 1, 'once, however many meet it')
+    t.equal(await catalog.isRebuildDue(), true)
+    await testAnew(t, catalog)
+    await catalog.close()
+    t.match(log.errors, [{ event: 'catalog.damaged', aside: `${file}.damaged-1234` }])
+    const again = await openCatalog(file, { clock, log })
+    t.equal((await again.totals()).count, 1)
+    await again.close()
+  })
 })
 
 async function testAnew(t: Test, catalog: Catalog): Promise<void> {

@@ -5,24 +5,17 @@
  *     <hash>.narinfo
  *     nar/<hash>-<NarHash>.nar.zst   or another compression's ending
  *     .partial/                        what is being written; emptied on start
+ *     quarantine/                      NARs that turned out wrong, each with a note of why
  */
 import { randomUUID } from 'node:crypto'
-import {
-  type FileHandle,
-  mkdir,
-  open,
-  opendir,
-  rename,
-  rm,
-  statfs,
-  writeFile,
-} from 'node:fs/promises'
+import { type FileHandle, mkdir, open, rename, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { formatCacheInfo } from '../../nix/cache-info.ts'
-import { type NarFileKey, narFileName, parseNarFileName } from '../../nix/nar-key.ts'
 import { maxNarinfoBytes } from '../../nix/narinfo.ts'
-import { parseStorePathHash, type StoreDir, type StorePathHash } from '../../nix/store-path.ts'
-import type { NarFile, NarStore, StagedNar, StoreFile } from '../../ports/nar-store.ts'
+import type { StoreDir, StorePathHash } from '../../nix/store-path.ts'
+import { isSameFile, type NarFileKey, narFileName } from '../../nix/nar-key.ts'
+import type { NarFile, NarStore, StagedNar } from '../../ports/nar-store.ts'
+import { describedFile } from '../../nix/described-file.ts'
 import {
   onDisk,
   openExisting,
@@ -32,6 +25,7 @@ import {
   writeDurably,
 } from './disk-files.ts'
 import { etagEnding, readInterrupted } from './interrupted-files.ts'
+import { storeEntries } from './store-entries.ts'
 
 const narinfoSuffix = '.narinfo'
 
@@ -67,21 +61,37 @@ export async function openDiskNarStore(dir: string, storeDir: StoreDir): Promise
     },
     async remove(key) {
       // The narinfo goes first: nothing is described that is not there.
-      if (await isDescribed(layout, key))
-        await rm(layout.narinfoPath(key.storePathHash), { force: true })
+      await removeDescription(layout, key)
       await rm(layout.narPath(key), { force: true })
     },
     async measure(key) {
       const nar = await statExisting(layout.narPath(key))
       if (nar === null) return null
-      const narinfoBytes = (await isDescribed(layout, key)) ? await narinfoOnDisk(layout, key) : 0
+      const isDescribed = (await readDescription(layout, key)) !== null
+      const narinfoBytes = isDescribed ? await narinfoOnDisk(layout, key) : 0
       return { diskBytes: onDisk(nar) + narinfoBytes, modifiedMs: nar.mtimeMs }
     },
-    list: () => listFiles(layout),
     async space() {
       const { bavail, blocks, bsize } = await statfs(dir)
       return { freeBytes: bavail * bsize, totalBytes: blocks * bsize }
     },
+    async redescribe(key, edit) {
+      const described = await readDescription(layout, key)
+      if (described === null) return false
+      const path = layout.narinfoPath(key.storePathHash)
+      await writeDurably(layout.partialDir, path, edit(described))
+      return true
+    },
+    async quarantine(key, why) {
+      const quarantine = join(dir, 'quarantine')
+      const aside = join(quarantine, narFileName(key))
+      await mkdir(quarantine, { recursive: true })
+      await writeDurably(layout.partialDir, `${aside}.txt`, `${why}\n`)
+      await removeDescription(layout, key)
+      await rename(layout.narPath(key), aside)
+      await syncFile(layout.narDir)
+    },
+    entries: () => storeEntries(dir),
   }
 }
 
@@ -128,26 +138,21 @@ async function commit(
   return (written === null ? 0 : onDisk(written)) + (await narinfoOnDisk(layout, key))
 }
 
-async function isDescribed({ narinfoPath }: Layout, key: NarFileKey): Promise<boolean> {
-  const text = await readExisting(narinfoPath(key.storePathHash))
-  return text?.includes(`\nURL: nar/${narFileName(key)}\n`) === true
+/** The narinfo of a path, where it describes this very NAR. */
+async function readDescription({ narinfoPath }: Layout, key: NarFileKey): Promise<string | null> {
+  const narinfo = await readExisting(narinfoPath(key.storePathHash))
+  const file = narinfo === null ? null : describedFile(narinfo)
+  return file !== null && isSameFile(file, key) ? narinfo : null
+}
+
+async function removeDescription(layout: Layout, key: NarFileKey): Promise<void> {
+  if ((await readDescription(layout, key)) === null) return
+  await rm(layout.narinfoPath(key.storePathHash), { force: true })
 }
 
 async function narinfoOnDisk({ narinfoPath }: Layout, key: NarFileKey): Promise<number> {
   const narinfo = await statExisting(narinfoPath(key.storePathHash))
   return narinfo === null ? 0 : onDisk(narinfo)
-}
-
-async function* listFiles({ dir, narDir }: Layout): AsyncGenerator<StoreFile> {
-  for await (const { name } of await opendir(narDir)) {
-    const key = parseNarFileName(name)
-    if (key !== null) yield { kind: 'nar', key }
-  }
-  for await (const { name } of await opendir(dir)) {
-    if (!name.endsWith(narinfoSuffix)) continue
-    const hash = parseStorePathHash(name.slice(0, -narinfoSuffix.length))
-    if (hash !== null) yield { kind: 'narinfo', hash }
-  }
 }
 
 function stagedNar(partialDir: string, path: string, commit: StagedNar['commit']): StagedNar {

@@ -62,6 +62,8 @@ const migrations: readonly string[] = [
    UPDATE nar SET disk_bytes = file_bytes;
    DROP INDEX nar_by_use;
    CREATE INDEX nar_by_use ON nar (used_at, hash, nar_hash, compression, disk_bytes);`,
+  // What is to be done with the catalog as a whole, until it is done.
+  `CREATE TABLE due (what TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;`,
 ]
 
 /** A catalog that a newer Weir wrote. */
@@ -69,9 +71,9 @@ export class CatalogVersionError extends Error {
   override readonly name = 'CatalogVersionError'
 }
 
-/** Brings the catalog's tables to this version. */
+/** Brings the catalog's tables to this version. One that was empty is to be rebuilt from what is stored. */
 export function migrateCatalog(database: DatabaseSync): void {
-  migrate(
+  const before = migrate(
     database,
     migrations,
     (version, known) =>
@@ -79,4 +81,5 @@ export function migrateCatalog(database: DatabaseSync): void {
         `the catalog has version ${version}, this Weir knows versions up to ${known}: start a newer Weir, or remove the catalog (it is made again)`,
       ),
   )
+  if (before === 0) database.exec("INSERT OR IGNORE INTO due VALUES ('rebuild')")
 }

@@ -1,12 +1,23 @@
-/** SQLite's primary result codes for a damaged file: ERROR (a table that is not there), CORRUPT, NOTADB. */
-const damageCodes = [1, 11, 26]
+/** SQLite's primary result codes for a damaged file: CORRUPT, NOTADB … */
+const corruptionCodes = [11, 26]
+/** … and, while it is opened, ERROR: a table that is not there. */
+const damageCodes = [1, ...corruptionCodes]
 
-/** Whether an error says that a database's file is damaged. */
+/** Whether an error, while a database is opened, says that its file is damaged. */
 export function isDamage(error: unknown): boolean {
+  return hasCode(error, damageCodes)
+}
+
+/** Whether an error says that the file of a database in use is damaged. */
+export function isCorruption(error: unknown): boolean {
+  return hasCode(error, corruptionCodes)
+}
+
+function hasCode(error: unknown, codes: readonly number[]): boolean {
   return (
     error instanceof Error &&
     'errcode' in error &&
     typeof error.errcode === 'number' &&
-    damageCodes.includes(error.errcode & 0xff)
+    codes.includes(error.errcode & 0xff)
   )
 }

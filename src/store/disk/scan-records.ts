@@ -1,0 +1,75 @@
+import type { KeyObject } from 'node:crypto'
+import { opendirSync, readFileSync, statSync } from 'node:fs'
+import { narFileName } from '../../nix/nar-key.ts'
+import { maxNarinfoBytes } from '../../nix/narinfo.ts'
+import type { StoredNar } from '../../ports/catalog.ts'
+import { describedFile } from '../../nix/described-file.ts'
+import { openRecord } from '../sealed-record.ts'
+import { onDisk } from './disk-files.ts'
+import { narinfoFileHash } from './store-entries.ts'
+
+/** Records that were found, and how many narinfos had none that counts. */
+export type ScannedRecords = {
+  readonly records: readonly StoredNar[]
+  /** Narinfos without a record that this key sealed for their file. */
+  readonly unsealed: number
+  /** Narinfos whose NAR is not there, or not of the size that was recorded. */
+  readonly wrongFiles: number
+}
+
+/** What a narinfo takes is a multiple of this nearly everywhere; to ask would cost as much as all the rest. */
+const blockBytes = 4096
+
+/** So few that writing them down holds nobody up. */
+const batchSize = 64
+
+/**
+ * The records that a key sealed in a store's narinfos, whose NARs are there with the size that was recorded. Used is what was read
+ * lately, as far as the file system knows. It waits for the disk: for a thread of its own.
+ */
+export function* scanRecords(dir: string, key: KeyObject): Generator<ScannedRecords> {
+  let batch = { records: [] as StoredNar[], unsealed: 0, wrongFiles: 0 }
+  using folder = opendirSync(dir, { bufferSize: 1024 })
+  for (let entry = folder.readSync(); entry !== null; entry = folder.readSync()) {
+    const found = narinfoFileHash(entry.name) === null ? 'none' : scanOne(dir, entry.name, key)
+    if (found === 'none') continue
+    if (found === 'unsealed') batch.unsealed += 1
+    else if (found === 'wrong-file') batch.wrongFiles += 1
+    else batch.records.push(found)
+    if (batch.records.length + batch.unsealed + batch.wrongFiles < batchSize) continue
+    yield batch
+    batch = { records: [], unsealed: 0, wrongFiles: 0 }
+  }
+  yield batch
+}
+
+function scanOne(
+  dir: string,
+  name: string,
+  key: KeyObject,
+): StoredNar | 'none' | 'unsealed' | 'wrong-file' {
+  const narinfo = readWithin(`${dir}/${name}`)
+  // Evicted since the folder was listed.
+  if (narinfo === null) return 'none'
+  const file = describedFile(narinfo)
+  if (file?.storePathHash !== narinfoFileHash(name)) return 'unsealed'
+  const record = openRecord(narinfo, file, key)
+  if (record === null) return 'unsealed'
+  const stat = statSync(`${dir}/nar/${narFileName(file)}`, { throwIfNoEntry: false })
+  if (stat?.size !== record.fileBytes) return 'wrong-file'
+  return {
+    ...record,
+    usedAtMs: Math.max(record.storedAtMs, Math.floor(stat.atimeMs)),
+    diskBytes: onDisk(stat) + blockBytes * Math.ceil(narinfo.length / blockBytes),
+  }
+}
+
+/** A narinfo's text; `null` where there is no such file. One that cannot be read says nothing. */
+function readWithin(path: string): string | null {
+  try {
+    const text = readFileSync(path, 'utf8')
+    return text.length > maxNarinfoBytes ? '' : text
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'ENOENT' ? null : ''
+  }
+}
