@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import type { NarKey } from '../nix/nar-key.ts'
+import type { NarFileKey } from '../nix/nar-key.ts'
 import { encodeBase64 } from '../nix/base64.ts'
 import type { PublicKey } from '../nix/signature.ts'
 import { parseBaseName, parseStorePathHash } from '../nix/store-path.ts'
@@ -71,7 +71,7 @@ async function purge(
 ): Promise<{ readonly purgedNars: number; readonly purgedBytes: number }> {
   let purgedNars = 0
   let purgedBytes = 0
-  let after: NarKey | null = null
+  let after: NarFileKey | null = null
   for (;;) {
     const page: readonly StoredNar[] = await catalog.page(after, pageSize)
     for (const stored of page) {

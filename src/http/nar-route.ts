@@ -1,5 +1,5 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import type { NarKey } from '../nix/nar-key.ts'
+import type { NarFileKey } from '../nix/nar-key.ts'
 import type { NarBody } from '../substituter/nar-body.ts'
 import type { NarAnswer, Substituter } from '../substituter/substituter.ts'
 import { type ByteRange, parseByteRange, resolveRange } from './byte-range.ts'
@@ -17,7 +17,7 @@ export async function answerNar(
   deps: Deps,
   request: IncomingMessage,
   response: ServerResponse,
-  key: NarKey,
+  key: NarFileKey,
   signal: AbortSignal,
 ): Promise<void> {
   if (request.method === 'HEAD') {
@@ -40,7 +40,7 @@ export async function answerNar(
     : sendWhole(request, response, body, signal))
 }
 
-async function answerHead(deps: Deps, response: ServerResponse, key: NarKey): Promise<void> {
+async function answerHead(deps: Deps, response: ServerResponse, key: NarFileKey): Promise<void> {
   const answer = await deps.substituter.peek(key)
   if (answer.kind !== 'found') {
     replyNoClaim(response, answer)

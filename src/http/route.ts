@@ -1,12 +1,12 @@
 import { type DrvOutput, parseDrvOutputFile } from '../nix/drv-output.ts'
-import { type NarKey, parseNarFileName } from '../nix/nar-key.ts'
+import { type NarFileKey, parseNarFileName } from '../nix/nar-key.ts'
 import { parseBaseName, parseStorePathHash, type StorePathHash } from '../nix/store-path.ts'
 
 /** What a request's path asks for. Only whole, exact paths are known, so that none can lead anywhere else. */
 export type Route =
   | { readonly kind: 'cache-info' }
   | { readonly kind: 'narinfo'; readonly hash: StorePathHash }
-  | { readonly kind: 'nar'; readonly key: NarKey }
+  | { readonly kind: 'nar'; readonly key: NarFileKey }
   | { readonly kind: 'log'; readonly derivation: string }
   | { readonly kind: 'realisation'; readonly output: DrvOutput }
   | { readonly kind: 'explain'; readonly hash: StorePathHash; readonly isLive: boolean }

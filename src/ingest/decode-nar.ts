@@ -1,6 +1,6 @@
 import { Readable, type Transform } from 'node:stream'
 import { createBrotliDecompress, createGunzip, createZstdDecompress } from 'node:zlib'
-import type { Compression } from '../nix/compression.ts'
+import { type Compression, type DecodableCompression, isDecodable } from '../nix/compression.ts'
 import { decodeBzip2 } from './bzip2-decoder.ts'
 import { BadNarError } from './bad-nar-error.ts'
 import { decodeXz } from './xz-decoder.ts'
@@ -14,13 +14,10 @@ const chunkSize = 256 * 1024
 export function assertDecodable(
   compression: Compression,
 ): asserts compression is DecodableCompression {
-  if (!decodable.some((name) => name === compression)) {
+  if (!isDecodable(compression)) {
     throw new BadNarError('unsupported-compression', `Weir does not decode ${compression}`)
   }
 }
-
-const decodable = ['none', 'xz', 'zstd', 'br', 'gzip', 'bzip2'] as const
-type DecodableCompression = (typeof decodable)[number]
 
 /**
  * The NAR in a file of the given compression, in pieces, as fast as the consumer takes them. A broken encoding throws a

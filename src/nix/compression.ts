@@ -27,3 +27,14 @@ export function parseCompression(text: string): Compression | null {
   if (text === '') return 'bzip2'
   return compressions.find((compression) => compression === text) ?? null
 }
+
+/** Those that Weir decodes: what Nix's own caches and Cachix use. */
+const decodableCompressions = ['none', 'xz', 'zstd', 'br', 'gzip', 'bzip2'] as const
+
+/** A compression that Weir decodes, and keeps files in. */
+export type DecodableCompression = (typeof decodableCompressions)[number]
+
+/** Whether Weir decodes it. */
+export function isDecodable(compression: Compression): compression is DecodableCompression {
+  return decodableCompressions.some((name) => name === compression)
+}

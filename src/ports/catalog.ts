@@ -1,5 +1,5 @@
 import type { StorePathHash } from '../nix/store-path.ts'
-import type { NarKey } from '../nix/nar-key.ts'
+import type { NarFileKey } from '../nix/nar-key.ts'
 
 /** A claim as its upstream sent it, with its signatures: judged again before it is answered. */
 export type StoredClaim = {
@@ -9,7 +9,7 @@ export type StoredClaim = {
 
 /** A NAR in the store, and the claim that it was verified against. */
 export type StoredNar = StoredClaim & {
-  readonly key: NarKey
+  readonly key: NarFileKey
   /** What other upstreams said of it, and was equal: a rule may want several. */
   readonly witnesses: readonly StoredClaim[]
   /** The content address that the file was held against, as in a narinfo's CA; `null` where there was none. */
@@ -35,14 +35,14 @@ export type Catalog = {
   /** Records a NAR, or replaces the record of the same key. */
   put(stored: StoredNar): Promise<void>
   /** Notes uses; keys without a record are passed over. */
-  touch(keys: readonly NarKey[], usedAtMs: number): Promise<void>
+  touch(keys: readonly NarFileKey[], usedAtMs: number): Promise<void>
   /** Removes a record; false where there was none. */
-  remove(key: NarKey): Promise<boolean>
+  remove(key: NarFileKey): Promise<boolean>
   /** How many NARs there are, and the bytes of their files. */
   totals(): Promise<{ readonly count: number; readonly bytes: number }>
   /** At most `limit` records, those used longest ago first. */
   leastRecentlyUsed(limit: number): Promise<readonly StoredNar[]>
   /** At most `limit` records, in an order of their own, that come after the one of `after`; from the first where it is `null`. */
-  page(after: NarKey | null, limit: number): Promise<readonly StoredNar[]>
+  page(after: NarFileKey | null, limit: number): Promise<readonly StoredNar[]>
   close(): Promise<void>
 }

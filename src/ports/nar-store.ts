@@ -1,4 +1,4 @@
-import type { NarKey } from '../nix/nar-key.ts'
+import type { NarFileKey } from '../nix/nar-key.ts'
 import type { StorePathHash } from '../nix/store-path.ts'
 
 /** A NAR's file that can be read while it is renamed or removed. */
@@ -17,7 +17,7 @@ export type StagedNar = AsyncDisposable & {
   /** Opens it for reading what was written so far. */
   open(): Promise<NarFile>
   /** Makes it durable under its key, with the narinfo that describes it; once. */
-  commit(key: NarKey, narinfo: string): Promise<void>
+  commit(key: NarFileKey, narinfo: string): Promise<void>
 }
 
 /** The NARs that were verified, and their narinfos. */
@@ -25,9 +25,9 @@ export type NarStore = {
   /** A new, empty file to write a NAR to. */
   stage(): Promise<StagedNar>
   /** A stored NAR's file; `null` where it is not stored. */
-  open(key: NarKey): Promise<NarFile | null>
+  open(key: NarFileKey): Promise<NarFile | null>
   /** The stored narinfo of a store path, within the bounds of the format; `null` where there is none. */
   describe(hash: StorePathHash): Promise<Uint8Array | null>
   /** Removes a NAR and the narinfo that describes it; readers that have it open are not disturbed. */
-  remove(key: NarKey): Promise<void>
+  remove(key: NarFileKey): Promise<void>
 }

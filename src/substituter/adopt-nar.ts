@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { formatHash } from '../nix/hash.ts'
 import type { Narinfo } from '../nix/narinfo.ts'
-import type { NarKey } from '../nix/nar-key.ts'
+import type { NarFileKey } from '../nix/nar-key.ts'
 import type { TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -27,7 +27,7 @@ export async function adoptNar(
     readonly verifyStored: VerifyStored
     readonly policy: () => Policy
   },
-  key: NarKey,
+  key: NarFileKey,
   answer: TrustedAnswer,
   inquiry: Inquiry,
 ): Promise<boolean> {

@@ -36,7 +36,7 @@ export async function confirmStored(
   const stored = found !== null && keepsPromise(policy, found, answer) ? found : null
   if (stored !== null && deps.policy() === policy) {
     const at = { policy, nowMs: deps.clock.nowMs() }
-    const record = storedRecord(key, answer, inquiry, stored, at)
+    const record = storedRecord(stored.key, answer, inquiry, stored, at)
     const witnesses = [...record.witnesses, ...silentWitnesses(inquiry, answer, stored)]
     await deps.keeper
       .adopt({ ...record, witnesses, storedAtMs: stored.storedAtMs })

@@ -68,7 +68,8 @@ export function createKnownNarinfos(deps: Deps): KnownNarinfos {
       const policy = deps.policy()
       const { answer, maySign, stored } = source
       const signing = { ...deps.signing(), maySign }
-      const body = Buffer.from(renderNarinfo(answer.verdict, deps.storeDir, signing, stored))
+      const file = { compression: stored?.key.compression ?? 'zstd', verified: stored } as const
+      const body = Buffer.from(renderNarinfo(answer.verdict, deps.storeDir, signing, file))
       return { ...source, policy, body }
     },
     remember(entry) {

@@ -1,4 +1,4 @@
-import { isSameNar, type NarKey } from '../nix/nar-key.ts'
+import { isSameFile, isSameNar, type NarFileKey, type NarKey } from '../nix/nar-key.ts'
 import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -40,7 +40,7 @@ export type OpenedNar = FoundNar & { readonly served: ServedNar }
  */
 export async function answerNar(
   deps: NarAnswerDeps,
-  key: NarKey,
+  key: NarFileKey,
   { isResume, client }: NarRequest,
   signal: AbortSignal,
 ): Promise<OpenedNar | UnopenedNar> {
@@ -58,9 +58,9 @@ export async function answerNar(
 }
 
 /** Whether the NAR would be answered, without fetching it. */
-export async function peekNar(deps: NarAnswerDeps, key: NarKey): Promise<NarPeek | NoClaim> {
+export async function peekNar(deps: NarAnswerDeps, key: NarFileKey): Promise<NarPeek | NoClaim> {
   const all = await deps.finder.stored(key.storePathHash)
-  const found = all.find(({ stored }) => isSameNar(stored.key, key))
+  const found = all.find(({ stored }) => isSameFile(stored.key, key))
   const stored = found === undefined || isContradicted(deps, found) ? undefined : found.stored
   if (stored !== undefined) return { kind: 'found', etag: stored.etag, size: stored.fileBytes }
   const inquiry = deps.finder.inquire(key.storePathHash)
@@ -71,13 +71,13 @@ export async function peekNar(deps: NarAnswerDeps, key: NarKey): Promise<NarPeek
 /** A NAR that is stored under claims which are trusted now; `null` where there is none. */
 async function fromStore(
   deps: NarAnswerDeps,
-  key: NarKey,
+  key: NarFileKey,
   client: string,
 ): Promise<OpenedNar | null> {
   const records = await deps.finder.records(key.storePathHash)
   const trusted = (): StoredAnswer | undefined =>
     judgeStored(deps.policy(), records, deps.finder.names.expected(key.storePathHash)).find(
-      ({ stored }) => isSameNar(stored.key, key),
+      ({ stored }) => isSameFile(stored.key, key),
     )
   const found = trusted()
   if (found === undefined || isContradicted(deps, found)) return null
@@ -113,7 +113,7 @@ function isContradicted({ policy, finder }: NarAnswerDeps, found: StoredAnswer):
 /** A NAR on its way, as soon as a part of it may be handed out. */
 async function fromTransfer(
   deps: NarAnswerDeps,
-  key: NarKey,
+  key: NarFileKey,
   { transfer, inquiry }: RunningTransfer,
   client: string,
   signal: AbortSignal,

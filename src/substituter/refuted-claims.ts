@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { narFileName } from '../nix/nar-key.ts'
+import { narName } from '../nix/nar-key.ts'
 import type { Claim } from '../policy/claim.ts'
 import type { Clock } from '../ports/clock.ts'
 import { narKeyOf } from './render-narinfo.ts'
@@ -25,7 +25,7 @@ export function createRefutedClaims(clock: Clock): RefutedClaims {
   const recent = (claim: Claim): readonly number[] =>
     (times.get(pathOf(claim)) ?? []).filter((at) => clock.nowMs() - at < refutedMs)
   const idOf = ({ upstream, narinfo }: Claim): string =>
-    `${upstream} ${narFileName(narKeyOf(narinfo))} ${narinfo.narSize}`
+    `${upstream} ${narName(narKeyOf(narinfo))} ${narinfo.narSize}`
   return {
     note(claim) {
       refuted.set(idOf(claim), clock.nowMs())

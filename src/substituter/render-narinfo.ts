@@ -1,3 +1,4 @@
+import type { DecodableCompression } from '../nix/compression.ts'
 import { fingerprint } from '../nix/fingerprint.ts'
 import { formatNarinfo } from '../nix/format-narinfo.ts'
 import { formatHash, type Hash, parseHash } from '../nix/hash.ts'
@@ -24,25 +25,31 @@ export function storedSigning({ mode, key }: Signing): Signing {
 /** What is known of the file behind an answer's URL: `null` before its NAR was verified. */
 export type VerifiedFile = { readonly fileHash: string; readonly fileBytes: number } | null
 
+/** What an answer's URL names: a NAR's representation, and what is known of its file. */
+export type NamedFile = {
+  readonly compression: DecodableCompression
+  readonly verified: VerifiedFile
+}
+
 /** The NAR that a trusted claim speaks of. */
 export function narKeyOf(narinfo: Pick<Narinfo, 'storePath' | 'narHash'>): NarKey {
   const text = formatHash(narinfo.narHash)
   return { storePathHash: narinfo.storePath.hash, narHash: text.slice(text.indexOf(':') + 1) }
 }
 
-/** The narinfo that Weir answers for a trusted claim, whose NAR is Weir's own zstd file. */
+/** The narinfo that Weir answers for a trusted claim, whose NAR is the file that is named. */
 export function renderNarinfo(
   verdict: TrustedVerdict,
   storeDir: StoreDir,
   signing: AnswerSigning,
-  file: VerifiedFile,
+  { compression, verified: file }: NamedFile,
 ): string {
   const { narinfo } = verdict
   return formatNarinfo(
     {
       ...narinfo,
-      url: `nar/${narFileName(narKeyOf(narinfo))}`,
-      compression: 'zstd',
+      url: `nar/${narFileName({ ...narKeyOf(narinfo), compression })}`,
+      compression,
       fileHash: file === null ? null : parsedFileHash(file.fileHash),
       fileSize: file === null ? null : BigInt(file.fileBytes),
       signatures: signatures(verdict, storeDir, signing, file),

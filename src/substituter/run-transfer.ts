@@ -1,6 +1,6 @@
 import { formatContentAddress } from '../nix/content-address.ts'
 import { formatHash } from '../nix/hash.ts'
-import { isSameNar, type NarKey, narFileName } from '../nix/nar-key.ts'
+import { isSameNar, type NarFileKey, narFileName, type NarKey } from '../nix/nar-key.ts'
 import type { StoreDir } from '../nix/store-path.ts'
 import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
 import type { Claim } from '../policy/claim.ts'
@@ -39,7 +39,7 @@ export type RunDeps = {
 
 /** A NAR to bring in, and who waits for it. */
 export type TransferWork = {
-  readonly key: NarKey
+  readonly key: NarFileKey
   readonly inquiry: Inquiry
   readonly transfer: Transfer
   readonly signal: AbortSignal
@@ -196,7 +196,10 @@ async function complete(
   const at = { policy: deps.policy(), nowMs: deps.clock.nowMs() }
   const stored = storedRecord(key, kept, inquiry, verified, at)
   const signing = { ...storedSigning(deps.signing()), maySign: inquiry.maySign(kept) }
-  const narinfo = renderNarinfo(kept.verdict, deps.storeDir, signing, outcome)
+  const narinfo = renderNarinfo(kept.verdict, deps.storeDir, signing, {
+    compression: key.compression,
+    verified: outcome,
+  })
   await deps.keeper.keep(work.staged, stored, narinfo)
   if (!claimsFor(inquiry, key).some(({ claim }) => claim === kept.claim)) {
     // The policy changed while it was written: a recall may have looked for it already.

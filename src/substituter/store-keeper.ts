@@ -1,4 +1,4 @@
-import type { NarKey } from '../nix/nar-key.ts'
+import type { NarFileKey } from '../nix/nar-key.ts'
 import type { Catalog, StoredNar } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
@@ -12,7 +12,7 @@ export type StoreKeeper = {
   /** Records a file that is in the store without a record. */
   adopt(stored: StoredNar): Promise<void>
   /** Notes a use, written in batches. */
-  used(key: NarKey): void
+  used(key: NarFileKey): void
   /** Forgets a NAR, and removes its file. */
   drop(stored: StoredNar): Promise<void>
   /** NARs in the store, and their bytes. */
@@ -30,7 +30,7 @@ export type KeeperDeps = {
   /** The limit of now. */
   readonly maxBytes: () => number
   /** Called with each NAR that came or went, so that answers about it are made anew. */
-  readonly changed: (key: NarKey) => void
+  readonly changed: (key: NarFileKey) => void
 }
 
 const sweepBatch = 64
@@ -41,7 +41,7 @@ const maxUnwrittenUses = 1000
 export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> {
   const { store, catalog, clock, log, meter } = deps
   let { count, bytes } = await catalog.totals()
-  const uses = new Map<string, NarKey>()
+  const uses = new Map<string, NarFileKey>()
   let sweeping: Promise<void> | null = null
 
   const record = async (stored: StoredNar): Promise<void> => {

@@ -1,5 +1,5 @@
 import { formatContentAddress } from '../nix/content-address.ts'
-import type { NarKey } from '../nix/nar-key.ts'
+import type { NarFileKey } from '../nix/nar-key.ts'
 import type { AnswerSlot, TrustedAnswer } from '../policy/answer.ts'
 import { areEqual } from '../policy/equal-claims.ts'
 import type { Policy } from '../policy/policy.ts'
@@ -16,7 +16,7 @@ export type VerifiedNar = Pick<StoredNar, 'fileBytes' | 'fileHash' | 'etag' | 'v
  * several, today or after a change. None is kept that promises a content address which the file was not held against.
  */
 export function storedRecord(
-  key: NarKey,
+  key: NarFileKey,
   answer: TrustedAnswer,
   inquiry: Asked,
   { fileBytes, fileHash, etag, verifiedCa }: VerifiedNar,

@@ -1,4 +1,4 @@
-import type { NarKey } from '../nix/nar-key.ts'
+import type { NarFileKey } from '../nix/nar-key.ts'
 import type { StoreDir, StorePathHash } from '../nix/store-path.ts'
 import type { Evidence } from '../ports/evidence.ts'
 import type { Log } from '../ports/log.ts'
@@ -17,9 +17,9 @@ export type * from './answers.ts'
 export type Substituter = {
   narinfo(hash: StorePathHash): Promise<NarinfoAnswer>
   /** The body is the caller's to dispose of. */
-  nar(key: NarKey, request: NarRequest, signal: AbortSignal): Promise<NarAnswer>
+  nar(key: NarFileKey, request: NarRequest, signal: AbortSignal): Promise<NarAnswer>
   /** What a HEAD asks for: whether the NAR would be answered, without fetching it. */
-  peek(key: NarKey): Promise<NarPeek | NoClaim>
+  peek(key: NarFileKey): Promise<NarPeek | NoClaim>
   /** Forgets the answers about a path: its NAR came or went, or its upstreams said something else. */
   changed(hash: StorePathHash): void
   /** Judges anew: forgets every answer, and cuts off who reads what is trusted no more. */

@@ -1,6 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { NarKey } from '../nix/nar-key.ts'
-import { narFileName } from '../nix/nar-key.ts'
+import { type NarFileKey, narFileName, type NarKey, narName } from '../nix/nar-key.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { NarSource, SourceFailure } from '../ports/nar-ingest.ts'
 import { expiryBy } from './expiry.ts'
@@ -10,9 +9,9 @@ export type Suspects = {
   /** `earlier` are the failures of this NAR's sources so far. */
   note(key: NarKey, failure: SourceFailure, earlier: readonly SourceFailure[]): void
   /** A body of this NAR was handed out in part, and was wrong. */
-  noteBroken(key: NarKey): void
+  noteBroken(key: NarFileKey): void
   /** Whether a resume of this NAR's body may be of one that was wrong: it must not be completed. */
-  wasBroken(key: NarKey): boolean
+  wasBroken(key: NarFileKey): boolean
   /** The sources to try: suspects last, and not at all for as long as the last failure is fresh. */
   order(key: NarKey, sources: readonly NarSource[]): readonly NarSource[]
 }
@@ -35,7 +34,7 @@ export function createSuspects(clock: Clock): Suspects {
     ttl: brokenMs,
     ...expiryBy(clock),
   })
-  const nameOf = (key: NarKey, upstream: string): string => `${upstream}/${narFileName(key)}`
+  const nameOf = (key: NarKey, upstream: string): string => `${upstream}/${narName(key)}`
   return {
     note(key, failure, earlier) {
       if (failure.kind !== 'corrupt') return

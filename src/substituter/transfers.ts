@@ -1,5 +1,5 @@
 import pLimit from 'p-limit'
-import { type NarKey, narFileName } from '../nix/nar-key.ts'
+import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
 import type { Inquiry } from './inquiry.ts'
 import { claimsFor, runTransfer, type RunDeps } from './run-transfer.ts'
 import { createSuspects } from './suspects.ts'
@@ -15,18 +15,18 @@ export type RunningTransfer = { readonly transfer: Transfer; readonly inquiry: I
 /** The NARs on their way in: one transfer a NAR, whoever asks for it. */
 export type Transfers = {
   /** The running transfer of a NAR. */
-  running(key: NarKey): RunningTransfer | null
+  running(key: NarFileKey): RunningTransfer | null
   /** Starts one, from the trusted claims for exactly this NAR that the inquiry has or still gets. */
-  start(key: NarKey, inquiry: Inquiry): RunningTransfer
+  start(key: NarFileKey, inquiry: Inquiry): RunningTransfer
   /** Whether a part of this NAR was handed out that turned out wrong. */
-  wasBroken(key: NarKey): boolean
+  wasBroken(key: NarFileKey): boolean
   /** Ends what the policy trusts no more: its readers are cut off, and it is not kept. */
   policyChanged(): void
   /** Resolves when nothing is on its way any more. */
   idle(): Promise<void>
 }
 
-type Entry = RunningTransfer & { readonly key: NarKey; readonly abort: AbortController }
+type Entry = RunningTransfer & { readonly key: NarFileKey; readonly abort: AbortController }
 
 export function createTransfers(deps: TransferDeps): Transfers {
   const running = new Map<string, Entry>()
@@ -41,7 +41,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
     return claimsFor(entry.inquiry, entry.key).length > 0 ? entry : null
   }
 
-  const begin = (key: NarKey, inquiry: Inquiry): Entry => {
+  const begin = (key: NarFileKey, inquiry: Inquiry): Entry => {
     const name = narFileName(key)
     const abort = new AbortController()
     const transfer = new Transfer()

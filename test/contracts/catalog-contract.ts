@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { type NarKey, narFileName } from '../../src/nix/nar-key.ts'
+import { type NarFileKey, narFileName } from '../../src/nix/nar-key.ts'
 import type { Catalog, StoredClaim, StoredNar } from '../../src/ports/catalog.ts'
 import { narKey } from './nar-store-contract.ts'
 
@@ -197,7 +197,7 @@ function pagingContract(behaves: Behaves): void {
   behaves('removing what a page listed skips nothing of the next ones', async (t, catalog) => {
     for (const stored of all) await catalog.put(stored)
     const listed: StoredNar[] = []
-    for (let after: NarKey | null = null; ;) {
+    for (let after: NarFileKey | null = null; ;) {
       const page: readonly StoredNar[] = await catalog.page(after, 2)
       const last = page.at(-1)
       if (last === undefined) break

@@ -2,23 +2,23 @@ import { once } from 'node:events'
 import { access, readFile, writeFile } from 'node:fs/promises'
 import { Worker } from 'node:worker_threads'
 import type { Test } from 'tap'
-import { type NarKey, narFileName } from '../../src/nix/nar-key.ts'
+import { type NarFileKey, narFileName } from '../../src/nix/nar-key.ts'
 import { maxNarinfoBytes } from '../../src/nix/narinfo.ts'
 import type { NarFile, NarStore } from '../../src/ports/nar-store.ts'
 import { must, pathHash } from '../nix/fixtures.ts'
 
 /** A key from one character for the store path's hash and one for the NarHash. */
-export function narKey(path: string, nar: string): NarKey {
-  return { storePathHash: pathHash(path.repeat(32)), narHash: nar.repeat(52) }
+export function narKey(path: string, nar: string): NarFileKey {
+  return { storePathHash: pathHash(path.repeat(32)), narHash: nar.repeat(52), compression: 'zstd' }
 }
 
 /** As much of a narinfo as a store looks at. */
-export function narinfoOf(key: NarKey): string {
+export function narinfoOf(key: NarFileKey): string {
   return `StorePath: /nix/store/${key.storePathHash}-name\nURL: nar/${narFileName(key)}\nCompression: zstd\n`
 }
 
 /** Stages a text and commits it. */
-export async function storeNar(store: NarStore, key: NarKey, text: string): Promise<void> {
+export async function storeNar(store: NarStore, key: NarFileKey, text: string): Promise<void> {
   await using staged = await store.stage()
   await writeFile(staged.path, text)
   await staged.commit(key, narinfoOf(key))
@@ -37,7 +37,7 @@ export async function textOf(file: NarFile): Promise<string> {
 }
 
 /** The text of a stored NAR; `null` where it is not stored. */
-export async function storedText(store: NarStore, key: NarKey): Promise<string | null> {
+export async function storedText(store: NarStore, key: NarFileKey): Promise<string | null> {
   const file = await store.open(key)
   if (file === null) return null
   try {
@@ -279,7 +279,7 @@ function storingContract(t: Test, open: () => Promise<NarStore>): void {
 }
 
 function describingContract(t: Test, open: () => Promise<NarStore>): void {
-  const described = async (store: NarStore, key: NarKey): Promise<string | null> => {
+  const described = async (store: NarStore, key: NarFileKey): Promise<string | null> => {
     const text = await store.describe(key.storePathHash)
     return text && Buffer.from(text).toString()
   }

@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import type { NarKey } from '../../src/nix/nar-key.ts'
+import type { NarFileKey } from '../../src/nix/nar-key.ts'
 import type { NarBody } from '../../src/substituter/nar-body.ts'
 import type { NarAnswer } from '../../src/substituter/substituter.ts'
 import type { World } from './substituter-world.ts'
@@ -19,7 +19,7 @@ type Found = Extract<NarAnswer, { kind: 'found' }>
 /** The answer to a whole GET of a NAR. */
 export function getNar(
   { substituter }: Pick<World, 'substituter'>,
-  key: NarKey,
+  key: NarFileKey,
   client = testClient,
 ): Promise<NarAnswer> {
   return substituter.nar(key, { isResume: false, client }, never)
@@ -28,7 +28,7 @@ export function getNar(
 /** The answer to a resume of a NAR. */
 export function resumeNar(
   { substituter }: Pick<World, 'substituter'>,
-  key: NarKey,
+  key: NarFileKey,
 ): Promise<NarAnswer> {
   return substituter.nar(key, { isResume: true, client: testClient }, never)
 }
@@ -36,7 +36,7 @@ export function resumeNar(
 /** The answer to a whole GET of a NAR that is there; throws where it is not. */
 export async function openNar(
   world: Pick<World, 'substituter'>,
-  key: NarKey,
+  key: NarFileKey,
   client = testClient,
 ): Promise<Found> {
   const answer = await getNar(world, key, client)
@@ -59,7 +59,7 @@ export async function readBody(body: NarBody, readBytes = 65_536, from = 0): Pro
 /** The file of a NAR as a client gets it; throws where there is none. */
 export async function fetchNar(
   world: Pick<World, 'substituter'>,
-  key: NarKey,
+  key: NarFileKey,
   client = testClient,
 ): Promise<Buffer> {
   const answer = await openNar(world, key, client)
@@ -68,7 +68,7 @@ export async function fetchNar(
 }
 
 /** Fetches a NAR, and waits until it is kept. */
-export async function storeNar(world: World, key: NarKey): Promise<Buffer> {
+export async function storeNar(world: World, key: NarFileKey): Promise<Buffer> {
   const bytes = await fetchNar(world, key)
   await world.transfers.idle()
   return bytes

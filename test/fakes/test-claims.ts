@@ -4,7 +4,7 @@ import { storePathOfContentAddress } from '../../src/nix/content-address.ts'
 import { fingerprint } from '../../src/nix/fingerprint.ts'
 import { formatNarinfo } from '../../src/nix/format-narinfo.ts'
 import { parseHash } from '../../src/nix/hash.ts'
-import type { NarKey } from '../../src/nix/nar-key.ts'
+import type { NarFileKey } from '../../src/nix/nar-key.ts'
 import type { Narinfo } from '../../src/nix/narinfo.ts'
 import { generateSecretKey, type SecretKey, sign } from '../../src/nix/signature.ts'
 import { UpstreamError } from '../../src/ports/upstream.ts'
@@ -25,7 +25,7 @@ export const keys = {
 /** A claim as an upstream sends it. */
 export type TestClaim = {
   readonly narinfo: Narinfo
-  readonly key: NarKey
+  readonly key: NarFileKey
   readonly text: Uint8Array
   readonly nar: Uint8Array
 }
@@ -54,7 +54,7 @@ export function claimFor(nar: Uint8Array, changes: ClaimChanges = {}): TestClaim
   const message = fingerprint(unsigned, storeDir)
   const narinfo = { ...unsigned, signatures: signers.map((key) => sign(key, message)) }
   const text = Buffer.from(formatNarinfo(narinfo, storeDir))
-  return { narinfo, key: narKeyOf(narinfo), text, nar }
+  return { narinfo, key: { ...narKeyOf(narinfo), compression: 'zstd' }, text, nar }
 }
 
 /** The claims of another path, numbered. */

@@ -6,7 +6,12 @@ import t from 'tap'
 import { type ByteRange, parseByteRange, resolveRange } from '../../src/http/byte-range.ts'
 import { ownNames, type OwnNames, refusalOf } from '../../src/http/own-names.ts'
 import { parseRoute, type Route } from '../../src/http/route.ts'
-import { isSameNar, type NarKey, narFileName, parseNarFileName } from '../../src/nix/nar-key.ts'
+import {
+  isSameFile,
+  type NarFileKey,
+  narFileName,
+  parseNarFileName,
+} from '../../src/nix/nar-key.ts'
 import { encodeNix32 } from '../../src/nix/nix32.ts'
 import { pathHash } from '../nix/fixtures.ts'
 
@@ -19,6 +24,8 @@ const drv = `${hashText}-hello-2.12.drv`
 
 /* Routes. */
 
+const key: NarFileKey = { storePathHash: hash, narHash, compression: 'zstd' }
+
 const routes: readonly (readonly [target: string, Route])[] = [
   ['/nix-cache-info', { kind: 'cache-info' }],
   ['/public-key', { kind: 'public-key' }],
@@ -28,9 +35,9 @@ const routes: readonly (readonly [target: string, Route])[] = [
   [`/${hashText}.narinfo`, { kind: 'narinfo', hash }],
   [`/${hashText}.narinfo?x=/../y`, { kind: 'narinfo', hash }],
   [`//${hashText}.narinfo`, { kind: 'narinfo', hash }],
-  [`/nar/${nar}`, { kind: 'nar', key: { storePathHash: hash, narHash } }],
-  [`/nar/${nar}?token=1`, { kind: 'nar', key: { storePathHash: hash, narHash } }],
-  [`///nar/${nar}`, { kind: 'nar', key: { storePathHash: hash, narHash } }],
+  [`/nar/${nar}`, { kind: 'nar', key }],
+  [`/nar/${nar}?token=1`, { kind: 'nar', key }],
+  [`///nar/${nar}`, { kind: 'nar', key }],
   [`/log/${drv}`, { kind: 'log', derivation: drv }],
   ['//nix-cache-info?', { kind: 'cache-info' }],
 ]
@@ -119,14 +126,16 @@ for (const [what, targets] of Object.entries(unserved)) {
   })
 }
 
-const anyKey: fc.Arbitrary<NarKey> = fc
+const anyKey: fc.Arbitrary<NarFileKey> = fc
   .record({
     path: fc.uint8Array({ minLength: 20, maxLength: 20 }),
     nar: fc.uint8Array({ minLength: 32, maxLength: 32 }),
+    compression: fc.constantFrom('none', 'xz', 'zstd', 'br', 'gzip', 'bzip2'),
   })
-  .map(({ path, nar }) => ({
+  .map(({ path, nar, compression }) => ({
     storePathHash: pathHash(encodeNix32(path)),
     narHash: encodeNix32(nar),
+    compression,
   }))
 
 t.test('each NAR has a URL that leads to it, and to it alone', async () => {
@@ -134,7 +143,7 @@ t.test('each NAR has a URL that leads to it, and to it alone', async () => {
     fc.property(anyKey, anyKey, (key, other) => {
       deepEqual(parseRoute(`/nar/${narFileName(key)}`), { kind: 'nar', key })
       deepEqual(parseNarFileName(narFileName(key)), key)
-      equal(isSameNar(key, other), narFileName(key) === narFileName(other))
+      equal(isSameFile(key, other), narFileName(key) === narFileName(other))
     }),
     { seed },
   )
@@ -193,12 +202,11 @@ t.test('a target is never more than its route says, and never throws', async () 
 })
 
 t.test('a changed character of a NAR file name makes it another key or no name', async (t) => {
-  const key = { storePathHash: hash, narHash }
   for (let i = 0; i < nar.length; i++) {
     for (const character of ['0', 'e', 'Z', '/', '.', '-', '\0', '\n']) {
       if (nar[i] === character) continue
       const changed = parseNarFileName(nar.slice(0, i) + character + nar.slice(i + 1))
-      ok(changed === null || !isSameNar(changed, key), `${character} at ${i}`)
+      ok(changed === null || !isSameFile(changed, key), `${character} at ${i}`)
     }
   }
   t.equal(parseNarFileName(`${nar}\n`), null)

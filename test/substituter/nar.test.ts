@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { zstdDecompressSync } from 'node:zlib'
 import t from 'tap'
-import { narFileName, type NarKey } from '../../src/nix/nar-key.ts'
+import { narFileName, type NarFileKey } from '../../src/nix/nar-key.ts'
 import { formatPublicKey, publicKeyOf } from '../../src/nix/signature.ts'
 import { openSqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts'
 import { bodyOf, patternNar, smallNar } from '../fakes/encode-nar.ts'
@@ -104,7 +104,7 @@ t.test('a NAR', async (t) => {
   t.test('whose hash nobody claims is absent, and not fetched', async (t) => {
     const a = upstreamWith('a', hello)
     const made = await world(t, { upstreams: [a] })
-    const other: NarKey = { ...key, narHash: claimFor(smallNar).key.narHash }
+    const other: NarFileKey = { ...key, narHash: claimFor(smallNar).key.narHash }
     t.match(await getNar(made, other), { kind: 'absent' })
     t.match(await made.substituter.peek(other), { kind: 'absent' })
     t.same(a.asked, [`narinfo ${hash}`])

@@ -2,7 +2,7 @@ import { equal } from 'node:assert/strict'
 import { rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { narFileName, type NarKey } from '../../src/nix/nar-key.ts'
+import { narFileName, type NarFileKey } from '../../src/nix/nar-key.ts'
 import { publicKeyOf } from '../../src/nix/signature.ts'
 import { openSqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts'
 import { patternNar, randomBytes, smallNar } from '../fakes/encode-nar.ts'
@@ -131,7 +131,7 @@ t.test('what is stored', async (t) => {
 
 t.test('eviction', async (t) => {
   const claims = Array.from({ length: 8 }, (_, index) => numbered(index))
-  const keyOf = (number: number): NarKey => must(claims[number]).key
+  const keyOf = (number: number): NarFileKey => must(claims[number]).key
   const ingest = createFakeNarIngest(async (run) => {
     await run.append(randomBytes(1000, 1))
     return run.verified()

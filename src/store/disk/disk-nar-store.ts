@@ -3,7 +3,7 @@
  *
  *     nix-cache-info
  *     <hash>.narinfo
- *     nar/<hash>-<NarHash>.nar.zst
+ *     nar/<hash>-<NarHash>.nar.zst   or another compression's ending
  *     .partial/                        what is being written; emptied on start
  */
 import { randomUUID } from 'node:crypto'
@@ -12,7 +12,7 @@ import { join } from 'node:path'
 import type { StoreDir } from '../../nix/store-path.ts'
 import { formatCacheInfo } from '../../nix/cache-info.ts'
 import { maxNarinfoBytes } from '../../nix/narinfo.ts'
-import { type NarKey, narFileName } from '../../nix/nar-key.ts'
+import { type NarFileKey, narFileName } from '../../nix/nar-key.ts'
 import type { NarFile, NarStore, StagedNar } from '../../ports/nar-store.ts'
 
 /** Opens the store in `dir`, makes what is missing and sweeps what a crash left. Only one process may have it open. */
@@ -27,12 +27,12 @@ export async function openDiskNarStore(dir: string, storeDir: StoreDir): Promise
     join(dir, 'nix-cache-info'),
     formatCacheInfo({ storeDir, wantMassQuery: true, priority: 40 }),
   )
-  const narPath = (key: NarKey): string => join(narDir, narFileName(key))
-  const narinfoPath = (key: NarKey): string => join(dir, `${key.storePathHash}.narinfo`)
+  const narPath = (key: NarFileKey): string => join(narDir, narFileName(key))
+  const narinfoPath = (key: NarFileKey): string => join(dir, `${key.storePathHash}.narinfo`)
 
   return {
     async stage() {
-      const path = join(partialDir, `${randomUUID()}.nar.zst`)
+      const path = join(partialDir, `${randomUUID()}.nar`)
       await writeFile(path, '', { flag: 'wx' })
       return stagedNar(path, async (key, narinfo) => {
         await syncFile(path)
@@ -69,7 +69,7 @@ export async function openDiskNarStore(dir: string, storeDir: StoreDir): Promise
 
 function stagedNar(
   path: string,
-  commit: (key: NarKey, narinfo: string) => Promise<void>,
+  commit: (key: NarFileKey, narinfo: string) => Promise<void>,
 ): StagedNar {
   return {
     path,

@@ -25,6 +25,38 @@ const migrations: readonly string[] = [
      claim      BLOB NOT NULL,
      PRIMARY KEY (hash, nar_hash, upstream)
    ) STRICT;`,
+  // A NAR may be there in several compressions: a record a file. SQLite changes no primary key in place.
+  `CREATE TABLE nar_file (
+     hash        TEXT NOT NULL,
+     nar_hash    TEXT NOT NULL,
+     compression TEXT NOT NULL,
+     upstream    TEXT NOT NULL,
+     claim       BLOB NOT NULL,
+     file_bytes  INTEGER NOT NULL,
+     file_hash   TEXT NOT NULL,
+     etag        TEXT NOT NULL,
+     stored_at   INTEGER NOT NULL,
+     used_at     INTEGER NOT NULL,
+     verified_ca TEXT,
+     certain_in  TEXT,
+     PRIMARY KEY (hash, nar_hash, compression)
+   ) STRICT;
+   INSERT INTO nar_file
+     SELECT hash, nar_hash, 'zstd', upstream, claim, file_bytes, file_hash, etag, stored_at, used_at, verified_ca, certain_in FROM nar;
+   DROP TABLE nar;
+   ALTER TABLE nar_file RENAME TO nar;
+   CREATE INDEX nar_by_use ON nar (used_at, file_bytes);
+   CREATE TABLE nar_witness (
+     hash        TEXT NOT NULL,
+     nar_hash    TEXT NOT NULL,
+     compression TEXT NOT NULL,
+     upstream    TEXT NOT NULL,
+     claim       BLOB NOT NULL,
+     PRIMARY KEY (hash, nar_hash, compression, upstream)
+   ) STRICT;
+   INSERT INTO nar_witness SELECT hash, nar_hash, 'zstd', upstream, claim FROM witness ORDER BY rowid;
+   DROP TABLE witness;
+   ALTER TABLE nar_witness RENAME TO witness;`,
 ]
 
 /** A catalog that a newer Weir wrote. */

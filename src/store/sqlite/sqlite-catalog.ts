@@ -1,4 +1,6 @@
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
+import { isDecodable, parseCompression } from '../../nix/compression.ts'
+import type { NarFileKey } from '../../nix/nar-key.ts'
 import { parseStorePathHash } from '../../nix/store-path.ts'
 import type { Catalog, StoredClaim, StoredNar } from '../../ports/catalog.ts'
 import { migrateCatalog } from './catalog-schema.ts'
@@ -21,30 +23,36 @@ export function openSqliteCatalog(file: string): Catalog {
 
 function catalogIn(database: DatabaseSync): Catalog {
   const statements = {
-    find: database.prepare('SELECT * FROM nar WHERE hash = ? ORDER BY stored_at DESC, nar_hash'),
+    find: database.prepare(
+      'SELECT * FROM nar WHERE hash = ? ORDER BY stored_at DESC, nar_hash, compression',
+    ),
     put: database.prepare(
       `INSERT OR REPLACE INTO nar
-         (hash, nar_hash, upstream, claim, file_bytes, file_hash, etag, stored_at, used_at, verified_ca, certain_in)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         (hash, nar_hash, compression, upstream, claim, file_bytes, file_hash, etag, stored_at, used_at, verified_ca, certain_in)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     witnesses: database.prepare(
-      'SELECT nar_hash, upstream, claim FROM witness WHERE hash = ? ORDER BY rowid',
+      'SELECT nar_hash, compression, upstream, claim FROM witness WHERE hash = ? ORDER BY rowid',
     ),
     putWitness: database.prepare(
-      'INSERT OR REPLACE INTO witness (hash, nar_hash, upstream, claim) VALUES (?, ?, ?, ?)',
+      'INSERT OR REPLACE INTO witness (hash, nar_hash, compression, upstream, claim) VALUES (?, ?, ?, ?, ?)',
     ),
-    removeWitnesses: database.prepare('DELETE FROM witness WHERE hash = ? AND nar_hash = ?'),
+    removeWitnesses: database.prepare(
+      'DELETE FROM witness WHERE hash = ? AND nar_hash = ? AND compression = ?',
+    ),
     touch: database.prepare(
-      'UPDATE nar SET used_at = max(used_at, ?) WHERE hash = ? AND nar_hash = ?',
+      'UPDATE nar SET used_at = max(used_at, ?) WHERE hash = ? AND nar_hash = ? AND compression = ?',
     ),
-    remove: database.prepare('DELETE FROM nar WHERE hash = ? AND nar_hash = ?'),
+    remove: database.prepare('DELETE FROM nar WHERE hash = ? AND nar_hash = ? AND compression = ?'),
     totals: database.prepare(
       'SELECT count(*) AS count, coalesce(sum(file_bytes), 0) AS bytes FROM nar',
     ),
     page: database.prepare(
-      'SELECT * FROM nar WHERE (hash, nar_hash) > (?, ?) ORDER BY hash, nar_hash LIMIT ?',
+      'SELECT * FROM nar WHERE (hash, nar_hash, compression) > (?, ?, ?) ORDER BY hash, nar_hash, compression LIMIT ?',
     ),
-    oldest: database.prepare('SELECT * FROM nar ORDER BY used_at, hash, nar_hash LIMIT ?'),
+    oldest: database.prepare(
+      'SELECT * FROM nar ORDER BY used_at, hash, nar_hash, compression LIMIT ?',
+    ),
   }
   /* The statements are synchronous and short; a promise keeps their errors where the port expects them. */
   const promised = <T>(act: () => T): Promise<T> => Promise.try(act)
@@ -59,21 +67,21 @@ function catalogIn(database: DatabaseSync): Catalog {
     find: (hash) => promised(() => find(hash)),
     put: (stored) =>
       transaction(() => {
-        const { storePathHash, narHash } = stored.key
+        const key = keyParameters(stored.key)
         statements.put.run(...parameters(stored))
-        statements.removeWitnesses.run(storePathHash, narHash)
+        statements.removeWitnesses.run(...key)
         for (const { upstream, claim } of stored.witnesses) {
-          statements.putWitness.run(storePathHash, narHash, upstream, claim)
+          statements.putWitness.run(...key, upstream, claim)
         }
       }),
     touch: (keys, usedAtMs) =>
       transaction(() => {
-        for (const key of keys) statements.touch.run(usedAtMs, key.storePathHash, key.narHash)
+        for (const key of keys) statements.touch.run(usedAtMs, ...keyParameters(key))
       }),
     remove: (key) =>
       transaction(() => {
-        statements.removeWitnesses.run(key.storePathHash, key.narHash)
-        return statements.remove.run(key.storePathHash, key.narHash).changes > 0
+        statements.removeWitnesses.run(...keyParameters(key))
+        return statements.remove.run(...keyParameters(key)).changes > 0
       }),
     totals: () =>
       promised(() => {
@@ -84,7 +92,7 @@ function catalogIn(database: DatabaseSync): Catalog {
     page: (after, limit) =>
       promised(() =>
         statements.page
-          .all(after?.storePathHash ?? '', after?.narHash ?? '', limit)
+          .all(...(after === null ? ['', '', ''] : keyParameters(after)), limit)
           .map(withWitnesses),
       ),
     close: () =>
@@ -96,11 +104,14 @@ function catalogIn(database: DatabaseSync): Catalog {
 
 type Row = Record<string, SQLOutputValue>
 
+function keyParameters({ storePathHash, narHash, compression }: NarFileKey) {
+  return [storePathHash, narHash, compression] as const
+}
+
 function parameters(stored: StoredNar): (string | number | Uint8Array | null)[] {
   const { key, upstream, claim, fileBytes, fileHash, etag, storedAtMs, usedAtMs } = stored
   return [
-    key.storePathHash,
-    key.narHash,
+    ...keyParameters(key),
     upstream,
     claim,
     fileBytes,
@@ -127,14 +138,18 @@ function storedClaim(row: Row): StoredClaim {
 
 function storedNar(row: Row, witnesses: readonly Row[]): StoredNar {
   const storePathHash = parseStorePathHash(String(row['hash']))
-  if (storePathHash === null) {
+  const compression = parseCompression(String(row['compression']))
+  if (storePathHash === null || compression === null || !isDecodable(compression)) {
     throw new TypeError('the catalog has a row that Weir did not write')
   }
   return {
     ...storedClaim(row),
-    key: { storePathHash, narHash: String(row['nar_hash']) },
+    key: { storePathHash, narHash: String(row['nar_hash']), compression },
     witnesses: witnesses
-      .filter((witness) => witness['nar_hash'] === row['nar_hash'])
+      .filter(
+        (witness) =>
+          witness['nar_hash'] === row['nar_hash'] && witness['compression'] === compression,
+      )
       .map(storedClaim),
     verifiedCa: textOrNull(row['verified_ca']),
     certainIn: textOrNull(row['certain_in']),
