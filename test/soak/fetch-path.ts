@@ -71,6 +71,14 @@ export async function fetchNar(
   return held(url, offer, Buffer.concat([first.body, rest.body]), 1)
 }
 
+/** The whole URL of a path's NAR, as its narinfo has it now; throws where there is none. */
+export async function narUrlOf(weirUrl: string, offer: Offer): Promise<string> {
+  const { body } = await rawGet(`${weirUrl}/${offer.narinfo.storePath.hash}.narinfo`)
+  const url = narUrlIn(body.toString(), offer)
+  if (url === null) throw new Error(`no narinfo: ${body.toString()}`)
+  return `${weirUrl}/${url}`
+}
+
 /** The URL that a narinfo names; `null` where it is not of the offered NAR. */
 export function narUrlIn(narinfo: string, offer: Offer): string | null {
   if (!narinfo.includes(`\nNarHash: ${formatHash(offer.narinfo.narHash)}\n`)) return null

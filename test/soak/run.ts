@@ -1,5 +1,9 @@
 /** A long trial: `node test/soak/run.ts NAME [--seed N]`. Ends with one line that says what came of it. */
 import { parseArgs } from 'node:util'
+import { tryCrowd } from './crowd.ts'
+import { tryKills } from './kills.ts'
+import { encodings } from './made-cache.ts'
+import { tryOldClients } from './old-clients.ts'
 import { createTally, summary, type Tally } from './tally.ts'
 import { tryWrongNars } from './wrong-nars.ts'
 
@@ -7,11 +11,22 @@ type Trial = (options: { readonly seed: number; readonly tally: Tally }) => Prom
 
 const trials: Readonly<Record<string, Trial>> = {
   'wrong-nars': (options) => tryWrongNars({ ...options, each: 4 }),
+  crowd: (options) =>
+    tryCrowd({
+      ...options,
+      seconds: Number(values.seconds ?? 600),
+      rawClients: 24,
+      nixClients: 3,
+      paths: 300,
+    }),
+  kills: (options) =>
+    tryKills({ ...options, kills: values.short === true ? 10 : 200, clients: 6, paths: 80 }),
+  'old-clients': (options) => tryOldClients({ ...options, encodings }),
 }
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { seed: { type: 'string' } },
+  options: { seed: { type: 'string' }, short: { type: 'boolean' }, seconds: { type: 'string' } },
 })
 const [name = ''] = positionals
 const trial = trials[name]
