@@ -4,12 +4,14 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { createHash } from 'node:crypto'
 import { type Offer, narSha256Of } from '../lab/forged-offer.ts'
-import { decodeFile } from './made-cache.ts'
+import { decodeFile, extensionOf } from './made-cache.ts'
 
 /** A record of the catalog. */
 export type Stored = {
+  /** Of the store path. */
   readonly hash: string
-  readonly narHash: string
+  /** The name of its NAR's file. */
+  readonly file: string
   readonly fileBytes: number
 }
 
@@ -23,11 +25,11 @@ export async function readCatalog({ stateDir }: Folders): Promise<readonly Store
       if (/^catalog\.sqlite(-wal)?$/.test(name)) await cp(join(stateDir, name), join(dir, name))
     }
     const database = new DatabaseSync(join(dir, 'catalog.sqlite'))
-    const rows = database.prepare('SELECT hash, nar_hash, file_bytes FROM nar').all()
+    const rows = database.prepare('SELECT hash, nar_hash, compression, file_bytes FROM nar').all()
     database.close()
     return rows.map((row) => ({
       hash: String(row['hash']),
-      narHash: String(row['nar_hash']),
+      file: `${String(row['hash'])}-${String(row['nar_hash'])}.nar${extensionOf(String(row['compression']))}`,
       fileBytes: Number(row['file_bytes']),
     }))
   } finally {
@@ -45,32 +47,24 @@ export function partialFiles({ cacheDir }: Folders): Promise<readonly string[]> 
   return readdir(join(cacheDir, '.partial'))
 }
 
-/** The file of a record among the names; `null` where it has none. */
-export function fileOf({ hash, narHash }: Stored, names: readonly string[]): string | null {
-  return names.find((name) => name.startsWith(`${hash}-${narHash}.nar`)) ?? null
-}
-
 /** Everything in which files and catalog differ: files and narinfos without a record, records without a file. */
 export async function disagreements(folders: Folders): Promise<readonly string[]> {
   const records = await readCatalog(folders)
   const files = await narFiles(folders)
-  const known = records.map((record) => fileOf(record, files))
   const narinfos = (await readdir(folders.cacheDir)).filter((name) => name.endsWith('.narinfo'))
-  const sizes = await Promise.all(
-    records.map(async ({ fileBytes }, index) => {
-      const file = known[index] ?? null
-      if (file === null) return []
-      const { size } = await lstat(join(folders.cacheDir, 'nar', file))
-      return size === fileBytes ? [] : [`${file} has ${size} bytes, its record ${fileBytes}`]
-    }),
-  )
+  const differing = records.map(async ({ file, fileBytes }) => {
+    const stats = await lstat(join(folders.cacheDir, 'nar', file)).catch(() => null)
+    if (stats === null) return [`no file ${file}`]
+    return stats.size === fileBytes ? [] : [`${file}: ${stats.size} bytes, not ${fileBytes}`]
+  })
   return [
-    ...files.filter((file) => !known.includes(file)).map((file) => `no record of ${file}`),
-    ...records.flatMap(({ hash }, index) => (known[index] === null ? [`no file of ${hash}`] : [])),
+    ...files
+      .filter((name) => !records.some(({ file }) => file === name))
+      .map((name) => `no record of ${name}`),
     ...narinfos
       .filter((name) => !records.some(({ hash }) => name === `${hash}.narinfo`))
       .map((name) => `no record of ${name}`),
-    ...sizes.flat(),
+    ...(await Promise.all(differing)).flat(),
   ]
 }
 

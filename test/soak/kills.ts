@@ -9,7 +9,6 @@ import { startUpstream, type UpstreamServer } from '../lab/upstream-server.ts'
 import { startWeir, type StartWeirOptions, type WeirProcess } from '../lab/weir-process.ts'
 import {
   disagreements,
-  fileOf,
   narFiles,
   partialFiles,
   readCatalog,
@@ -103,14 +102,13 @@ async function mustBeServed(
   stored: Stored,
 ): Promise<void> {
   const offer = offers.find(({ narinfo }) => narinfo.storePath.hash === stored.hash)
-  const file = fileOf(stored, await narFiles(folders))
-  if (offer === undefined || file === null) {
+  if (offer === undefined || !(await narFiles(folders)).includes(stored.file)) {
     tally.fail(`recorded, and lost: ${stored.hash}`)
     return
   }
   const narinfo = await rawGet(`${weir.url}/${stored.hash}.narinfo`)
   if (narinfo.status !== 200) tally.fail(`recorded, and its narinfo has ${narinfo.status}`)
-  const got = await fetchNar(`${weir.url}/nar/${file}`, offer)
+  const got = await fetchNar(`${weir.url}/nar/${stored.file}`, offer)
   if (got.kind === 'right') tally.count('NARs kept over a kill')
   else tally.fail(`recorded, and not served: ${JSON.stringify(got)}`)
 }

@@ -14,7 +14,14 @@ import { storeDir } from '../nix/fixtures.ts'
 export const encodings = ['none', 'xz', 'zstd'] as const
 export type Encoding = (typeof encodings)[number]
 
-const extensions: Readonly<Record<Encoding, string>> = { none: '', xz: '.xz', zstd: '.zst' }
+const extensions: Readonly<Record<string, string>> = { none: '', xz: '.xz', zstd: '.zst' }
+
+/** How the name of a NAR's file in that compression goes on after `.nar`. */
+export function extensionOf(compression: string): string {
+  const extension = extensions[compression]
+  if (extension === undefined) throw new Error(`${compression}: an encoding that no trial knows`)
+  return extension
+}
 
 /** A folder in the layout of a binary cache, removed when it is disposed of. */
 export type MadeCache = AsyncDisposable & {
@@ -36,7 +43,7 @@ export async function makeCache(offers: readonly Offer[], encoding: Encoding): P
       bytes: new Uint8Array(createHash('sha256').update(file).digest()),
     }
     const name = formatHash(fileHash).slice('sha256:'.length)
-    const url = `nar/${name}.nar${extensions[encoding]}`
+    const url = `nar/${name}.nar${extensionOf(encoding)}`
     const { narinfo } = changed(offer, {
       ...{ url, compression: encoding, fileHash, fileSize: BigInt(file.length) },
     })
