@@ -31,26 +31,24 @@ export type OldClientsOptions = {
   readonly tally: Tally
 }
 
-type Act = (setting: Setting, weir: WeirProcess, keys: readonly string[]) => Promise<void>
-
 /** Clients that remember narinfos, or have a part of a NAR, from before something happened to Weir. */
 export async function tryOldClients(options: OldClientsOptions): Promise<void> {
   const { seed, encodings, events = weirEvents, tally } = options
-  const [first = 'xz'] = encodings
   for (const encoding of encodings) {
+    await using made = await makeEverything(seed, encoding)
     for (const [title, event] of Object.entries(events)) {
-      await withSetting(seed, encoding, async (setting, weir, keys) => {
-        await remember(setting, weir, keys, { title: `${title}, ${encoding}`, event, tally })
+      await withWeir(made, async (setting, weir) => {
+        await remember(setting, weir, made.keys, { title: `${title}, ${encoding}`, event, tally })
       })
     }
-    await withSetting(seed, encoding, async (setting, weir) => {
+    await withWeir(made, async (setting, weir) => {
       await resumeAfterKill(setting, weir, tally)
     })
-  }
-  for (const event of [evict, loseCache]) {
-    await withSetting(seed, first, async (setting, weir) => {
-      await resumeOffline(setting, weir, event, tally)
-    })
+    for (const event of [evict, loseCache]) {
+      await withWeir(made, async (setting, weir) => {
+        await resumeOffline(setting, weir, event, tally)
+      })
+    }
   }
 }
 
@@ -152,15 +150,28 @@ async function resumeOffline(
   if (later.kind !== 'right') tally.fail(`later: ${JSON.stringify(later)}`)
 }
 
-async function withSetting(seed: number, encoding: Encoding, act: Act): Promise<void> {
+/** What the upstreams have, made once for all that happens. */
+type Made = AsyncDisposable &
+  Pick<Setting, 'offers' | 'bystander'> & {
+    readonly root: string
+    readonly keys: readonly string[]
+  }
+
+async function makeEverything(seed: number, encoding: Encoding): Promise<Made> {
   const key = generateSecretKey('made-1')
-  const keys = [formatPublicKey(key.publicKey)]
   const small = { paths: 5, minBytes: 20_000, maxBytes: 200_000 }
   const large = signedBy(makeOffer({ name: 'large', content: noise('large', 4_000_000) }), key)
   const offers = [large, ...makeClosure({ dice: createDice(seed), key, ...small })] as const
   const bystander = signedBy(makeOffer({ name: 'other', content: noise('other', 5000) }), key)
-  await using cache = await makeCache([...offers, bystander], encoding)
-  await using upstream = await startUpstream({ root: cache.root })
+  const cache = await makeCache([...offers, bystander], encoding)
+  return { ...cache, offers, bystander, keys: [formatPublicKey(key.publicKey)] }
+}
+
+async function withWeir(
+  { root, keys, offers, bystander }: Made,
+  act: (setting: Setting, weir: WeirProcess) => Promise<void>,
+): Promise<void> {
+  await using upstream = await startUpstream({ root })
   const config = ({ port = 0, maxBytes = 1 << 30 }: Changes = {}) => ({
     upstreams: [{ name: 'made', url: upstream.url, keys }],
     extra: {
@@ -171,5 +182,5 @@ async function withSetting(seed: number, encoding: Encoding, act: Act): Promise<
     },
   })
   await using weir = await startWeir({ config: config() })
-  await act({ offers, bystander, upstream, config }, weir, keys)
+  await act({ offers, bystander, upstream, config }, weir)
 }
