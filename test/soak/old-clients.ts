@@ -17,7 +17,9 @@ import {
   evict,
   kill,
   loseCache,
+  type NarEncoding,
   type Setting,
+  under,
   type WeirEvent,
   weirEvents,
 } from './weir-events.ts'
@@ -28,18 +30,28 @@ export type OldClientsOptions = {
   readonly encodings: readonly Encoding[]
   /** What happens to Weir; everything unless told. */
   readonly events?: Readonly<Record<string, WeirEvent>>
+  /** Changes of `[nar] encoding` that are tried too. */
+  readonly changes?: readonly (readonly [NarEncoding, NarEncoding])[]
   readonly tally: Tally
 }
 
 /** Clients that remember narinfos, or have a part of a NAR, from before something happened to Weir. */
 export async function tryOldClients(options: OldClientsOptions): Promise<void> {
-  const { seed, encodings, events = weirEvents, tally } = options
+  const { seed, encodings, events = weirEvents, changes = [], tally } = options
   for (const encoding of encodings) {
     await using made = await makeEverything(seed, encoding)
     for (const [title, event] of Object.entries(events)) {
       await withWeir(made, async (setting, weir) => {
         await remember(setting, weir, made.keys, { title: `${title}, ${encoding}`, event, tally })
       })
+    }
+    for (const [from, to] of changes) {
+      for (const event of [under(to), under(to, evict)]) {
+        const title = `a change from ${from} to ${to}, ${encoding}`
+        await withWeir({ ...made, encoding: from }, async (setting, weir) => {
+          await remember(setting, weir, made.keys, { title, event, tally })
+        })
+      }
     }
     await withWeir(made, async (setting, weir) => {
       await resumeAfterKill(setting, weir, tally)
@@ -155,6 +167,8 @@ type Made = AsyncDisposable &
   Pick<Setting, 'offers' | 'bystander'> & {
     readonly root: string
     readonly keys: readonly string[]
+    /** Weir's own setting to begin with. */
+    readonly encoding?: NarEncoding
   }
 
 async function makeEverything(seed: number, encoding: Encoding): Promise<Made> {
@@ -168,17 +182,17 @@ async function makeEverything(seed: number, encoding: Encoding): Promise<Made> {
 }
 
 async function withWeir(
-  { root, keys, offers, bystander }: Made,
+  { root, keys, offers, bystander, encoding: first = 'zstd' }: Made,
   act: (setting: Setting, weir: WeirProcess) => Promise<void>,
 ): Promise<void> {
   await using upstream = await startUpstream({ root })
-  const config = ({ port = 0, maxBytes = 1 << 30 }: Changes = {}) => ({
+  const config = ({ port = 0, maxBytes = 1 << 30, encoding = first }: Changes = {}) => ({
     upstreams: [{ name: 'made', url: upstream.url, keys }],
     extra: {
       server: { listen: `127.0.0.1:${port}` },
       cache: { max_size: maxBytes },
       // The large one is handed out as it comes.
-      nar: { verify_first: '1MB' },
+      nar: { verify_first: '1MB', encoding },
     },
   })
   await using weir = await startWeir({ config: config() })

@@ -18,8 +18,20 @@ type Given = (option: 'times' | 'seconds' | 'gigabytes', usual: number) => numbe
 type Trial = (base: Base, given: Given) => Promise<void>
 
 const trials: Readonly<Record<string, Trial>> = {
-  'wrong-nars': (base, given) => tryWrongNars({ ...base, each: given('times', 4) }),
-  'old-clients': (base) => tryOldClients({ ...base, encodings }),
+  'wrong-nars': async (base, given) => {
+    for (const narEncoding of ['zstd', 'upstream'] as const) {
+      await tryWrongNars({ ...base, each: given('times', 4), narEncoding })
+    }
+  },
+  'old-clients': (base) =>
+    tryOldClients({
+      ...base,
+      encodings,
+      changes: [
+        ['zstd', 'upstream'],
+        ['upstream', 'zstd'],
+      ],
+    }),
   'full-disk': async (base) => {
     for (const encoding of encodings) {
       const disk = await mountSmallDisk(64_000_000)

@@ -9,7 +9,14 @@ import { fetchPath } from './fetch-path.ts'
 import type { Offers } from './made-closure.ts'
 
 /** What differs from the configuration that a client first met. */
-export type Changes = { readonly port?: number; readonly maxBytes?: number }
+export type Changes = {
+  readonly port?: number
+  readonly maxBytes?: number
+  readonly encoding?: NarEncoding
+}
+
+/** What `[nar] encoding` may be. */
+export type NarEncoding = 'zstd' | 'upstream'
 
 /** What a client's Weir is set in, and the means to change it under the client. */
 export type Setting = {
@@ -31,6 +38,8 @@ const again =
     await done(weir)
     return startWeir({ ...weir, config: config({ port: weir.port }) })
   }
+
+const restart = again(() => Promise.resolve())
 
 /** Everything that is stored goes, as it does above the limit. */
 export const evict: WeirEvent = async (weir, { bystander, config }) => {
@@ -58,10 +67,19 @@ export const loseEverything: WeirEvent = again(async ({ cacheDir, stateDir }) =>
   await rm(stateDir, { recursive: true })
 })
 
+/** `[nar] encoding` is changed, and then something more may happen. */
+export const under =
+  (encoding: NarEncoding, event: WeirEvent = (weir) => Promise.resolve(weir)): WeirEvent =>
+  async (weir, setting) => {
+    const config = (changes: Changes = {}) => setting.config({ ...changes, encoding })
+    const changed = { ...setting, config }
+    return event(await restart(weir, changed), changed)
+  }
+
 /** All of them, by what they are called after the word "after". */
 export const weirEvents: Readonly<Record<string, WeirEvent>> = {
   'an eviction': evict,
-  'a restart': again(() => Promise.resolve()),
+  'a restart': restart,
   'a kill': kill,
   'the loss of the catalog': again(async ({ stateDir }) => {
     for (const name of await readdir(stateDir)) {

@@ -14,6 +14,7 @@ import { fetchPath } from './fetch-path.ts'
 import { type Encoding, encodings, makeCache, type MadeCache } from './made-cache.ts'
 import { makeClosure, type Offers } from './made-closure.ts'
 import type { Tally } from './tally.ts'
+import type { NarEncoding } from './weir-events.ts'
 
 type Wrong = (file: Buffer, encoding: Encoding, another: Buffer) => Promise<Buffer> | Buffer
 
@@ -51,6 +52,8 @@ type Case = { readonly title: string; readonly offer: Offer; readonly wrong: Wro
 export type WrongNarsOptions = {
   readonly seed: number
   readonly encodings?: readonly Encoding[]
+  /** Weir's `[nar] encoding`. */
+  readonly narEncoding: NarEncoding
   /** How many paths are wrong in each way. */
   readonly each: number
   readonly tally: Tally
@@ -117,7 +120,7 @@ async function asTheyCome({ cases, weir, client, tally }: Setting): Promise<void
 async function withWrongUpstream(
   encoding: Encoding,
   isVerifiedFirst: boolean,
-  { seed, each, tally }: WrongNarsOptions,
+  { seed, each, narEncoding, tally }: WrongNarsOptions,
   act: (setting: Setting) => Promise<void>,
 ): Promise<void> {
   const key = generateSecretKey('made-1')
@@ -138,7 +141,7 @@ async function withWrongUpstream(
         { name: 'bad', url: bad.url, keys },
         { name: 'good', url: good.url, keys },
       ],
-      extra: { nar: { verify_first: isVerifiedFirst ? '16MiB' : 0 } },
+      extra: { nar: { verify_first: isVerifiedFirst ? '16MiB' : 0, encoding: narEncoding } },
     },
   })
   const idle = await weir.rssBytes()
