@@ -115,7 +115,8 @@ export async function assembleCore(
   const signing = () => ({ mode: policy.settings().signing.mode, key })
   const transfers: Transfers = createTransfers({
     ...base,
-    ...{ storeDir, signing, store, keeper, ingest, stopping },
+    ...{ storeDir, signing, store, keeper, ingest, stopping, verifyStored },
+    records: (hash) => finder.records(hash),
     nar: () => policy.settings().nar,
     maxTransfers: initial.nar.maxTransfers,
     refuted: (claim) => {
@@ -129,6 +130,7 @@ export async function assembleCore(
   const substituter: Substituter = createSubstituter({
     ...base,
     ...{ storeDir, signing, finder, transfers, store, keeper, verifyStored },
+    encoding: () => policy.settings().nar.encoding,
   })
   return {
     ...{ substituter, finder, keeper, transfers, metrics, policy, recalls, suspending },

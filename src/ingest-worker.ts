@@ -3,7 +3,8 @@
  * so that no chunk of a NAR crosses the main thread.
  */
 import { parentPort, workerData } from 'node:worker_threads'
-import { ingest, type OpenSource } from './ingest/ingestion.ts'
+import { ingest } from './ingest/ingestion.ts'
+import { createOpenSource } from './ingest/open-source.ts'
 import type { WorkerReport, WorkerRequest, WorkerSetup } from './ingest/worker-messages.ts'
 import type { IngestEvents } from './ports/nar-ingest.ts'
 import type { Upstream } from './ports/upstream.ts'
@@ -15,8 +16,7 @@ if (port === null) throw new Error('ingest-worker runs as a worker thread only')
 let byName = connect(workerData as WorkerSetup)
 const running = new Map<number, AbortController>()
 
-const open: OpenSource = async (source, signal) =>
-  (await byName.get(source.upstream)?.nar(source.url, signal)) ?? null
+const open = createOpenSource((name) => byName.get(name) ?? null)
 
 const report = (message: WorkerReport): void => {
   port.postMessage(message)

@@ -21,10 +21,14 @@ export type LivePolicyDeps = {
   readonly changed: (policy: Policy) => void
 }
 
-/** What verdicts rest on, and who is asked for them and how answers are signed. */
+/** What verdicts rest on, who is asked for them, and how answers are signed and what they name. */
 function judged(settings: Settings): unknown {
   const { upstreams, timeouts, rules, policy, blocks, importKeys, nar, signing } = settings
-  return [upstreams, timeouts, rules, policy, blocks, importKeys, nar.maxNarBytes, signing.mode]
+  const { maxNarBytes, encoding } = nar
+  return [
+    ...[upstreams, timeouts, rules, policy, blocks, importKeys],
+    ...[maxNarBytes, encoding, signing.mode],
+  ]
 }
 
 export function createLivePolicy(initial: Settings, deps: LivePolicyDeps): LivePolicy {

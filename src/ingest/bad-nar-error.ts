@@ -9,8 +9,11 @@ export type BadNarCode =
   /** It differs from what another source began to give: one of the two is wrong. */
   | 'prefix-mismatch'
   | 'content-address-mismatch'
+  | 'file-hash-mismatch'
   | 'undecodable'
   | 'unsupported-compression'
+  /** A compression that Weir decodes, and does not make. */
+  | 'not-made'
   | 'out-of-memory'
 
 /** A NAR that must not be kept or delivered. */

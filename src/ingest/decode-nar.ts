@@ -3,12 +3,15 @@ import { createBrotliDecompress, createGunzip, createZstdDecompress } from 'node
 import { type Compression, type DecodableCompression, isDecodable } from '../nix/compression.ts'
 import { decodeBzip2 } from './bzip2-decoder.ts'
 import { BadNarError } from './bad-nar-error.ts'
+import { PushStream, rethrowUndecodable } from './push-stream.ts'
 import { decodeXz } from './xz-decoder.ts'
 import { ZstdFrames } from './zstd-frames.ts'
 
 type Body = AsyncIterable<Uint8Array>
 
 const chunkSize = 256 * 1024
+/** Pieces that are only looked at are collected sooner when they are small. */
+const readChunkSize = 64 * 1024
 
 /** Throws a `BadNarError` for a compression that Weir does not decode: all but what Nix's own caches and Cachix use. */
 export function assertDecodable(
@@ -39,6 +42,45 @@ export function decodeNar(compression: Compression, body: Body, maxBytes: number
     case 'bzip2':
       return decodeBzip2(body, maxBytes)
   }
+}
+
+/**
+ * Decodes a file only to look at the NAR in it. The body is asked for its next chunk when all that the earlier ones made has been through
+ * `onPiece`; what that throws is thrown on.
+ */
+export async function readNar(
+  compression: Compression,
+  body: Body,
+  maxBytes: number,
+  onPiece: (piece: Uint8Array) => void,
+): Promise<void> {
+  assertDecodable(compression)
+  switch (compression) {
+    case 'zstd':
+      await push(createZstdDecompress({ chunkSize: readChunkSize }), wholeFrames(body), onPiece)
+      return
+    case 'br':
+      await push(createBrotliDecompress({ chunkSize: readChunkSize }), body, onPiece)
+      return
+    case 'gzip':
+      await push(createGunzip({ chunkSize: readChunkSize }), body, onPiece)
+      return
+    case 'none':
+    case 'xz':
+    case 'bzip2':
+      // These decode in this thread, on demand.
+      for await (const piece of decodeNar(compression, body, maxBytes)) onPiece(piece)
+  }
+}
+
+async function push(
+  transform: Transform,
+  body: Body,
+  onPiece: (piece: Uint8Array) => void,
+): Promise<void> {
+  using decoder = new PushStream(transform, onPiece)
+  for await (const chunk of body) await decoder.write(chunk).catch(rethrowUndecodable)
+  await decoder.end().catch(rethrowUndecodable)
 }
 
 /** The same bytes, cut where a zstd frame ends: no piece holds bytes of two frames. */

@@ -33,6 +33,11 @@ export class NarVerifier {
     return this.#bytes
   }
 
+  /** Bytes of the NAR as promised. */
+  get narSize(): number {
+    return this.#promise.narSize
+  }
+
   /** Whether as many bytes as promised have come. */
   get isFull(): boolean {
     return this.#bytes === this.#promise.narSize

@@ -1,16 +1,15 @@
 import type { NarVerifier } from './nar-verifier.ts'
 import type { PartialFile } from './partial-file.ts'
-import { PushStream } from './push-stream.ts'
-import { createEncoder, encoderPieceBytes } from './representation.ts'
+import { type Encoder, encoderPieceBytes } from './encoders.ts'
 
 /**
- * A NAR on its way into its zstd representation: cut into exact pieces, compressed and written. One piece is compressed
- * in the thread pool while the next one is filled.
+ * A NAR on its way into a file that Weir makes: cut into exact pieces, compressed and written. One piece is compressed in the thread
+ * pool, where the encoder uses that, while the next one is filled.
  */
 export class Recoding implements Disposable {
   readonly verifier: NarVerifier
   readonly #file: PartialFile
-  readonly #encoder: PushStream
+  readonly #encoder: Encoder
   readonly #release: (bytes: number) => void
   readonly #buffers = [Buffer.alloc(encoderPieceBytes), Buffer.alloc(encoderPieceBytes)] as const
   #current: 0 | 1 = 0
@@ -21,16 +20,14 @@ export class Recoding implements Disposable {
   constructor(options: {
     readonly verifier: NarVerifier
     readonly file: PartialFile
-    readonly level: number
-    readonly narSize: number
+    /** It writes to the file; disposed of with this. */
+    readonly encoder: Encoder
     readonly release: (bytes: number) => void
   }) {
     this.verifier = options.verifier
     this.#file = options.file
     this.#release = options.release
-    this.#encoder = new PushStream(createEncoder(options.level, options.narSize), (chunk) => {
-      options.file.append(chunk)
-    })
+    this.#encoder = options.encoder
   }
 
   /** Takes the NAR's next bytes. */

@@ -1,33 +1,34 @@
-import { createZstdDecompress } from 'node:zlib'
+import type { DecodableCompression } from '../nix/compression.ts'
 import type { Narinfo } from '../nix/narinfo.ts'
 import type { NarFile } from '../ports/nar-store.ts'
 import { BadNarError } from './bad-nar-error.ts'
-import { wholeFrames } from './decode-nar.ts'
+import { readNar } from './decode-nar.ts'
 import { NarVerifier } from './nar-verifier.ts'
-import { PushStream, rethrowUndecodable } from './push-stream.ts'
 
 const pieceBytes = 256 * 1024
 
-/** Whether a stored zstd file is whole, and holds exactly the NAR of a trusted claim. Throws where it cannot be read. */
-export async function verifyStored(file: NarFile, narinfo: Narinfo): Promise<boolean> {
+/** Whether a stored file is whole, and holds exactly the NAR of a trusted claim. Throws where it cannot be read. */
+export async function verifyStored(
+  file: NarFile,
+  compression: DecodableCompression,
+  narinfo: Narinfo,
+): Promise<boolean> {
+  const narSize = Number(narinfo.narSize)
   const verifier = new NarVerifier({
     storePathHash: narinfo.storePath.hash,
     narHash: narinfo.narHash,
-    narSize: Number(narinfo.narSize),
+    narSize,
     ca: narinfo.ca,
   })
-  using decoder = new PushStream(createZstdDecompress({ chunkSize: pieceBytes }), (piece) => {
-    verifier.update(piece)
-  })
   try {
-    for await (const frame of wholeFrames(pieces(file))) {
-      await decoder.write(frame).catch(rethrowUndecodable)
-    }
-    await decoder.end().catch(rethrowUndecodable)
+    await readNar(compression, pieces(file), narSize, (piece) => {
+      verifier.update(piece)
+    })
     verifier.check()
     return true
   } catch (error) {
-    if (error instanceof BadNarError) return false
+    // Want of memory says nothing of the file.
+    if (error instanceof BadNarError && error.code !== 'out-of-memory') return false
     throw error
   }
 }

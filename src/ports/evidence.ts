@@ -33,6 +33,8 @@ export type TrustEventKind =
   | 'lying-name'
   /** A signature fails under a key that Weir holds. */
   | 'bad-signature'
+  /** An upstream gave a NAR that is not the one that it claimed. */
+  | 'wrong-nar'
   /** Report only: what the policy would have refused. */
   | 'would-refuse'
   | 'upstream-suspended'

@@ -1,11 +1,14 @@
-import type { Compression } from '../nix/compression.ts'
+import type { Compression, DecodableCompression } from '../nix/compression.ts'
 import type { StorePathHash } from '../nix/store-path.ts'
 
-/** Where a NAR can be fetched: one trusted claim's file. */
+/** Where a NAR can be had: one trusted claim's file, or one that is stored in another compression. */
 export type NarSource = {
+  /** Whose claim it is. */
   readonly upstream: string
   /** The claim's `URL` field. */
   readonly url: string
+  /** The path of a stored file, to be read in place of the URL; it may be gone by then. */
+  readonly file: string | null
   readonly compression: Compression
   /** The claim's FileHash as `algorithm:nix32`, where it has one. */
   readonly fileHash: string | null
@@ -22,10 +25,17 @@ export type IngestJob = {
   readonly ca: string | null
   /** In order of preference. */
   readonly sources: readonly NarSource[]
-  /** The empty file to write the zstd representation to. */
+  /** The empty file to write to. */
   readonly path: string
-  /** Nothing is released before the whole NAR is verified. */
+  /** What the file is to be compressed in: a source's file in that compression is kept as it comes, others are made anew. */
+  readonly compression: DecodableCompression
+  /** Nothing is released before the whole NAR is verified; else all but the last piece is. */
   readonly verifyFirst: boolean
+  /**
+   * A file that is kept as it comes, and whose claim has a FileHash, is only copied: it is released as it comes, and nothing but that hash
+   * is looked at.
+   */
+  readonly mayCopy: boolean
   readonly zstdLevel: number
 }
 
@@ -39,16 +49,21 @@ export type SourceFailure = {
   readonly message: string
 }
 
+/** A whole file. */
+export type DeliveredNar = {
+  /** Whose source it came from. */
+  readonly upstream: string
+  readonly fileBytes: number
+  /** sha256 of the file, as `sha256:nix32`. */
+  readonly fileHash: string
+  /** The representation's ETag, with its quotes. */
+  readonly etag: string
+}
+
 export type IngestOutcome =
-  | {
-      readonly kind: 'verified'
-      readonly upstream: string
-      readonly fileBytes: number
-      /** sha256 of the file, as `sha256:nix32`. */
-      readonly fileHash: string
-      /** The representation's ETag, with its quotes. */
-      readonly etag: string
-    }
+  | (DeliveredNar & { readonly kind: 'verified' })
+  /** Whether it is the promised NAR is not known yet. */
+  | (DeliveredNar & { readonly kind: 'copied' })
   | { readonly kind: 'failed' }
 
 /** What an ingestion tells while it runs. */
@@ -61,7 +76,7 @@ export type IngestEvents = {
   fetched(upstream: string, bytes: number): void
 }
 
-/** Fetches NARs, verifies them and writes them down as zstd. It throws only what is Weir's own failure. */
+/** Fetches NARs, verifies them and writes them down. It throws only what is Weir's own failure. */
 export type NarIngest = {
   ingest(job: IngestJob, events: IngestEvents, signal: AbortSignal): Promise<IngestOutcome>
   close(): Promise<void>

@@ -14,6 +14,8 @@ export type NarFile = {
 export type StagedNar = AsyncDisposable & {
   /** Where to write, in a file system that a worker thread reaches. */
   readonly path: string
+  /** Leaves a note of what its readers got a part of, which `interrupted` tells after a crash. */
+  noteEtag(key: NarFileKey, etag: string): Promise<void>
   /** Opens it for reading what was written so far. */
   open(): Promise<NarFile>
   /** Makes it durable under its key, with the narinfo that describes it; once. */
@@ -24,6 +26,10 @@ export type StagedNar = AsyncDisposable & {
 export type NarStore = {
   /** A new, empty file to write a NAR to. */
   stage(): Promise<StagedNar>
+  /** The files that were handed out in part when Weir ended, a moment ago, and were not kept: their ETags, with quotes. */
+  readonly interrupted: readonly { readonly key: NarFileKey; readonly etag: string }[]
+  /** Where a stored NAR's file is, in a file system that a worker thread reaches; it may be gone at any time. */
+  pathOf(key: NarFileKey): string
   /** A stored NAR's file; `null` where it is not stored. */
   open(key: NarFileKey): Promise<NarFile | null>
   /** The stored narinfo of a store path, within the bounds of the format; `null` where there is none. */

@@ -81,6 +81,11 @@ const nar = section('nar', 'How NARs are fetched, checked and kept.', {
   verify_first: sizeField(0)
     .prefault('16MiB')
     .describe('NARs up to this size are verified as a whole before their first byte is sent.'),
+  encoding: choiceField(['zstd', 'upstream'])
+    .prefault('zstd')
+    .describe(
+      '`zstd`: NARs are made into zstd on their way, four times as fast for clients as xz. `upstream`: they pass as they come and are verified afterwards, for machines with little CPU and a fast network.',
+    ),
   zstd_level: wholeNumberField(1, 19)
     .prefault(1)
     .describe('How hard kept NARs are compressed; higher is smaller and much slower.'),

@@ -37,6 +37,8 @@ export type ServerSettings = {
 /** How NARs are fetched, checked and kept. */
 export type NarSettings = {
   readonly verifyFirstBytes: number
+  /** What NARs are kept and handed out in. */
+  readonly encoding: 'zstd' | 'upstream'
   readonly zstdLevel: number
   readonly workers: number
   readonly maxTransfers: number

@@ -28,6 +28,7 @@ export function toSettings(
     signing: { mode: signing.mode, keyFile: paths.keyFile },
     nar: {
       verifyFirstBytes: nar.verify_first,
+      encoding: nar.encoding,
       zstdLevel: nar.zstd_level,
       workers: nar.workers ?? Math.max(1, Math.min(cores, MAX_DEFAULT_WORKERS)),
       maxTransfers: nar.max_transfers,

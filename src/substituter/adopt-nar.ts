@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { DecodableCompression } from '../nix/compression.ts'
 import { formatHash } from '../nix/hash.ts'
 import type { Narinfo } from '../nix/narinfo.ts'
 import type { NarFileKey } from '../nix/nar-key.ts'
@@ -13,7 +14,11 @@ import { promisedCa, storedRecord } from './stored-record.ts'
 const readBytes = 256 * 1024
 
 /** Whether a stored file is whole and holds exactly the NAR that the claim promises, its CA included. */
-export type VerifyStored = (file: NarFile, narinfo: Narinfo) => Promise<boolean>
+export type VerifyStored = (
+  file: NarFile,
+  compression: DecodableCompression,
+  narinfo: Narinfo,
+) => Promise<boolean>
 
 /**
  * Records a NAR that is in the store without a record, because the catalog was lost. Its name says little of what became
@@ -34,7 +39,7 @@ export async function adoptNar(
   const file = await deps.store.open(key)
   if (file === null) return false
   try {
-    if (!(await deps.verifyStored(file, answer.verdict.narinfo))) {
+    if (!(await deps.verifyStored(file, key.compression, answer.verdict.narinfo))) {
       await deps.store.remove(key)
       return false
     }

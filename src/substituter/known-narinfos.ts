@@ -10,6 +10,7 @@ import type { Evidence } from '../ports/evidence.ts'
 import type { Meter } from '../ports/meter.ts'
 import { expiryBy } from './expiry.ts'
 import type { PathFinder } from './find-path.ts'
+import { type NarEncoding, namedFile } from './named-file.ts'
 import { renderNarinfo, type Signing } from './render-narinfo.ts'
 
 /** A trusted answer about a path, and what it rests on. */
@@ -40,6 +41,7 @@ type Deps = {
   readonly policy: () => Policy
   readonly storeDir: StoreDir
   readonly signing: () => Signing
+  readonly encoding: () => NarEncoding
   readonly finder: Pick<PathFinder, 'names'>
   readonly meter: Meter
   readonly evidence: Evidence
@@ -68,7 +70,8 @@ export function createKnownNarinfos(deps: Deps): KnownNarinfos {
       const policy = deps.policy()
       const { answer, maySign, stored } = source
       const signing = { ...deps.signing(), maySign }
-      const file = { compression: stored?.key.compression ?? 'zstd', verified: stored } as const
+      const { narinfo } = answer.verdict
+      const file = namedFile(deps.encoding(), narinfo, stored)
       const body = Buffer.from(renderNarinfo(answer.verdict, deps.storeDir, signing, file))
       return { ...source, policy, body }
     },

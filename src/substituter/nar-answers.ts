@@ -14,7 +14,8 @@ import type { ServedBodies } from './served-bodies.ts'
 import { servedNar } from './served-nar.ts'
 import type { StoreKeeper } from './store-keeper.ts'
 import { mayStandIn } from './may-stand-in.ts'
-import { claimsFor } from './run-transfer.ts'
+import type { PartialBodies } from './partial-bodies.ts'
+import { claimsFor, type TrustedAnswers } from './run-transfer.ts'
 import { judgeStored, type StoredAnswer } from './stored-answers.ts'
 import type { RunningTransfer, Transfers } from './transfers.ts'
 
@@ -27,6 +28,7 @@ export type NarAnswerDeps = {
   readonly clock: Clock
   readonly verifyStored: VerifyStored
   readonly bodies: ServedBodies
+  readonly partial: PartialBodies
 }
 
 type FoundNar = Extract<NarAnswer, { kind: 'found' }>
@@ -45,49 +47,102 @@ export async function answerNar(
   signal: AbortSignal,
 ): Promise<OpenedNar | UnopenedNar> {
   if (isResume && deps.transfers.wasBroken(key)) return { kind: 'broken' }
-  const running = deps.transfers.running(key)
-  if (running !== null) return fromTransfer(deps, key, running, client, signal)
-  const stored = await fromStore(deps, key, client)
-  if (stored !== null) return stored
+  const answer = await findNar(deps, key, client, signal)
+  if (answer.kind !== 'found' || !isResume || deps.partial.fits(key, answer.body.etag)) {
+    return answer
+  }
+  await answer.body[Symbol.asyncDispose]()
+  return { kind: 'broken' }
+}
+
+async function findNar(
+  deps: NarAnswerDeps,
+  key: NarFileKey,
+  client: string,
+  signal: AbortSignal,
+): Promise<OpenedNar | UnopenedNar> {
+  const { transfers } = deps
+  const follow = (running: RunningTransfer): Promise<OpenedNar | UnopenedNar> =>
+    fromTransfer(deps, key, running, client, signal)
+  const running = transfers.running(key)
+  if (running !== null) return follow(running)
+  await transfers.verified(key)
+  const stored = await storedNar(deps, key)
+  const opened = await fromStore(deps, key, stored, client)
+  if (opened !== null) return opened
+  const convert = (): Promise<OpenedNar | UnopenedNar> | null =>
+    stored.other === null ? null : follow(transfers.convert(key, stored.other, stored))
+  // To make zstd of what is there costs no more than of what an upstream has; any other one is rather fetched ready-made.
+  const converted = key.compression === 'zstd' ? convert() : null
+  if (converted !== null) return converted
   const inquiry = deps.finder.inquire(key.storePathHash)
   const answer = await trustedFor(inquiry, key)
+  if (answer === null || !isOffered(inquiry, key)) {
+    const fromOther = convert()
+    if (fromOther !== null) return fromOther
+  }
   if (answer === null) return noClaim(inquiry)
-  const isAdopted = await adoptNar(deps, key, answer, inquiry)
-  const adopted = isAdopted ? await fromStore(deps, key, client) : null
-  return adopted ?? fromTransfer(deps, key, deps.transfers.start(key, inquiry), client, signal)
+  if (await adoptNar(deps, key, answer, inquiry)) {
+    const adopted = await fromStore(deps, key, await storedNar(deps, key), client)
+    if (adopted !== null) return adopted
+  }
+  return follow(transfers.start(key, inquiry))
 }
 
 /** Whether the NAR would be answered, without fetching it. */
 export async function peekNar(deps: NarAnswerDeps, key: NarFileKey): Promise<NarPeek | NoClaim> {
-  const all = await deps.finder.stored(key.storePathHash)
-  const found = all.find(({ stored }) => isSameFile(stored.key, key))
-  const stored = found === undefined || isContradicted(deps, found) ? undefined : found.stored
-  if (stored !== undefined) return { kind: 'found', etag: stored.etag, size: stored.fileBytes }
+  const { exact, other } = await storedNar(deps, key)
+  if (exact !== null) {
+    const { etag, fileBytes } = exact.stored
+    return { kind: 'found', etag, size: fileBytes }
+  }
+  if (other !== null) return { kind: 'found', etag: null, size: null }
   const inquiry = deps.finder.inquire(key.storePathHash)
   const answer = await trustedFor(inquiry, key)
   return answer === null ? noClaim(inquiry) : { kind: 'found', etag: null, size: null }
 }
 
-/** A NAR that is stored under claims which are trusted now; `null` where there is none. */
+/** What is stored of a NAR under claims that are trusted now. */
+type Stored = TrustedAnswers & {
+  /** The file that a key names, and one in another compression. */
+  readonly exact: StoredAnswer | null
+  readonly other: StoredAnswer | null
+  /** What is trusted of the NAR at the time of the call. */
+  readonly all: () => readonly StoredAnswer[]
+}
+
+async function storedNar(deps: NarAnswerDeps, key: NarFileKey): Promise<Stored> {
+  const { finder, policy } = deps
+  const records = await finder.records(key.storePathHash)
+  const all = (): readonly StoredAnswer[] =>
+    judgeStored(policy(), records, finder.names.expected(key.storePathHash)).filter(({ stored }) =>
+      isSameNar(stored.key, key),
+    )
+  const found = all().filter((each) => !isContradicted(deps, each))
+  return {
+    all,
+    exact: found.find(({ stored }) => isSameFile(stored.key, key)) ?? null,
+    other: found.find(({ stored }) => !isSameFile(stored.key, key)) ?? null,
+    trusted: () => all().map(({ answer }) => answer),
+  }
+}
+
+/** The file of a stored NAR; `null` where there is none. */
 async function fromStore(
   deps: NarAnswerDeps,
   key: NarFileKey,
+  { exact, all }: Stored,
   client: string,
 ): Promise<OpenedNar | null> {
-  const records = await deps.finder.records(key.storePathHash)
-  const trusted = (): StoredAnswer | undefined =>
-    judgeStored(deps.policy(), records, deps.finder.names.expected(key.storePathHash)).find(
-      ({ stored }) => isSameFile(stored.key, key),
-    )
-  const found = trusted()
-  if (found === undefined || isContradicted(deps, found)) return null
-  const { stored, answer } = found
+  if (exact === null) return null
+  const { stored, answer, agreeing } = exact
   const file = await deps.store.open(key)
   if (file !== null && (await file.size()) === stored.fileBytes) {
     deps.keeper.used(key)
-    const served = servedNar(answer, found.agreeing, deps.policy(), client)
+    const served = servedNar(answer, agreeing, deps.policy(), client)
     const body = storedBody(file, stored.fileBytes, stored.etag)
-    const watched = deps.bodies.watch(body, () => trusted() !== undefined)
+    const isTrusted = (): boolean => all().some((each) => isSameFile(each.stored.key, key))
+    const watched = deps.bodies.watch(key, body, isTrusted)
     const { upstream } = answer.claim
     return { kind: 'found', body: watched, upstream, isStored: true, served }
   }
@@ -95,6 +150,11 @@ async function fromStore(
   await file?.close()
   await deps.keeper.drop(stored)
   return null
+}
+
+/** Whether somebody has a trusted file in the compression that a key names. */
+function isOffered(inquiry: Inquiry, key: NarFileKey): boolean {
+  return claimsFor(inquiry, key).some(({ claim }) => claim.narinfo.compression === key.compression)
 }
 
 /**
@@ -114,21 +174,21 @@ function isContradicted({ policy, finder }: NarAnswerDeps, found: StoredAnswer):
 async function fromTransfer(
   deps: NarAnswerDeps,
   key: NarFileKey,
-  { transfer, inquiry }: RunningTransfer,
+  { transfer, answers }: RunningTransfer,
   client: string,
   signal: AbortSignal,
 ): Promise<OpenedNar | UnopenedNar> {
-  const isTrusted = (): boolean => trustedNow(inquiry, key) !== null
-  const body = deps.bodies.watch(transferBody(transfer), isTrusted)
+  const isTrusted = (): boolean => trustedNow(answers, key) !== null
+  const body = deps.bodies.watch(key, transferBody(transfer), isTrusted)
   try {
     await transfer.moreThan(0, signal)
   } catch (error) {
     await body[Symbol.asyncDispose]()
     throw error
   }
-  const answer = trustedNow(inquiry, key)
+  const answer = trustedNow(answers, key)
   if (answer !== null && (transfer.failure === null || transfer.released > 0)) {
-    const served = servedNar(answer, claimsFor(inquiry, key), deps.policy(), client)
+    const served = servedNar(answer, claimsFor(answers, key), deps.policy(), client)
     return { kind: 'found', body, upstream: null, isStored: false, served }
   }
   await body[Symbol.asyncDispose]()
@@ -144,8 +204,8 @@ async function trustedFor(inquiry: Inquiry, key: NarKey): Promise<TrustedAnswer 
   return trustedNow(inquiry, key)
 }
 
-function trustedNow(inquiry: Inquiry, key: NarKey): TrustedAnswer | null {
-  const trusted = inquiry.trusted()
+function trustedNow(answers: TrustedAnswers, key: NarKey): TrustedAnswer | null {
+  const trusted = answers.trusted()
   return trusted.find(({ verdict }) => isSameNar(narKeyOf(verdict.narinfo), key)) ?? null
 }
 

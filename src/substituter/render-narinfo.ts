@@ -22,13 +22,13 @@ export function storedSigning({ mode, key }: Signing): Signing {
   return { mode: mode === 'replace' ? 'add' : mode, key }
 }
 
-/** What is known of the file behind an answer's URL: `null` before its NAR was verified. */
-export type VerifiedFile = { readonly fileHash: string; readonly fileBytes: number } | null
-
-/** What an answer's URL names: a NAR's representation, and what is known of its file. */
+/** What an answer's URL names: a representation of the NAR. */
 export type NamedFile = {
   readonly compression: DecodableCompression
-  readonly verified: VerifiedFile
+  /** `null` before there is such a file. */
+  readonly file: { readonly fileHash: string; readonly fileBytes: number } | null
+  /** Whether the NAR was seen, in this representation or another one, and is as promised. */
+  readonly isNarVerified: boolean
 }
 
 /** The NAR that a trusted claim speaks of. */
@@ -42,9 +42,10 @@ export function renderNarinfo(
   verdict: TrustedVerdict,
   storeDir: StoreDir,
   signing: AnswerSigning,
-  { compression, verified: file }: NamedFile,
+  named: NamedFile,
 ): string {
   const { narinfo } = verdict
+  const { compression, file, isNarVerified } = named
   return formatNarinfo(
     {
       ...narinfo,
@@ -52,7 +53,7 @@ export function renderNarinfo(
       compression,
       fileHash: file === null ? null : parsedFileHash(file.fileHash),
       fileSize: file === null ? null : BigInt(file.fileBytes),
-      signatures: signatures(verdict, storeDir, signing, file),
+      signatures: signatures(verdict, storeDir, signing, { isNarVerified }),
     },
     storeDir,
   )
@@ -62,12 +63,12 @@ function signatures(
   { narinfo }: TrustedVerdict,
   storeDir: StoreDir,
   { mode, key, maySign }: AnswerSigning,
-  file: VerifiedFile,
+  { isNarVerified }: Pick<NamedFile, 'isNarVerified'>,
 ): readonly Signature[] {
   if (mode === 'keep') return narinfo.signatures
   // A signature does not cover CA. Signed before its NAR was seen, a path that only its content address proves could
   // be passed on with its CA cut off and any NarHash.
-  const mayVouch = maySign === 'always' || (maySign === 'once-verified' && file !== null)
+  const mayVouch = maySign === 'always' || (maySign === 'once-verified' && isNarVerified)
   const own = mayVouch ? [sign(key, fingerprint(narinfo, storeDir))] : []
   return mode === 'replace' ? own : [...narinfo.signatures, ...own]
 }

@@ -1,40 +1,38 @@
 import { formatContentAddress } from '../nix/content-address.ts'
 import { formatHash } from '../nix/hash.ts'
 import { isSameNar, type NarFileKey, narFileName, type NarKey } from '../nix/nar-key.ts'
-import type { StoreDir } from '../nix/store-path.ts'
 import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
 import type { Claim } from '../policy/claim.ts'
 import type { Policy } from '../policy/policy.ts'
-import type { Clock } from '../ports/clock.ts'
-import type { Log } from '../ports/log.ts'
+import type { Evidence } from '../ports/evidence.ts'
 import type { Meter } from '../ports/meter.ts'
-import type { IngestOutcome, NarIngest, NarSource, SourceFailure } from '../ports/nar-ingest.ts'
-import type { NarStore, StagedNar } from '../ports/nar-store.ts'
+import type {
+  DeliveredNar,
+  IngestEvents,
+  IngestOutcome,
+  NarSource,
+  SourceFailure,
+} from '../ports/nar-ingest.ts'
+import type { StagedNar } from '../ports/nar-store.ts'
+import type { VerifyStored } from './adopt-nar.ts'
+import type { ConvertDeps } from './convert-stored.ts'
 import type { Inquiry } from './inquiry.ts'
-import { narKeyOf, renderNarinfo, type Signing, storedSigning } from './render-narinfo.ts'
-import type { StoreKeeper } from './store-keeper.ts'
+import { keepNar } from './keep-nar.ts'
+import { narKeyOf } from './render-narinfo.ts'
 import { promisedCa, storedRecord, wasHeldAgainst } from './stored-record.ts'
 import type { Suspects } from './suspects.ts'
 import type { Transfer, TransferFailure } from './transfer.ts'
 
-export type RunDeps = {
+export type RunDeps = ConvertDeps & {
   readonly policy: () => Policy
-  readonly storeDir: StoreDir
-  readonly signing: () => Signing
-  readonly store: NarStore
-  readonly keeper: StoreKeeper
-  readonly ingest: NarIngest
-  readonly clock: Clock
-  readonly log: Log
   readonly meter: Meter
+  readonly evidence: Evidence
   readonly suspects: Suspects
-  readonly nar: () => { readonly verifyFirstBytes: number; readonly zstdLevel: number }
+  readonly verifyStored: VerifyStored
   /** Whether an upstream is one that files can be fetched from. */
   readonly isRemote: (upstream: string) => boolean
   /** Told of a claim that only its content address vouched for, and whose NAR was wrong. */
   readonly refuted: (claim: Claim) => void
-  /** Aborted when transfers must end, finished or not. */
-  readonly stopping: AbortSignal
 }
 
 /** A NAR to bring in, and who waits for it. */
@@ -42,32 +40,30 @@ export type TransferWork = {
   readonly key: NarFileKey
   readonly inquiry: Inquiry
   readonly transfer: Transfer
+  readonly staged: StagedNar
   readonly signal: AbortSignal
 }
 
-type Run = TransferWork & { readonly staged: StagedNar }
-type Verified = Extract<IngestOutcome, { kind: 'verified' }>
+/** What is left to do once everybody who waits has the file. */
+export type Remainder = () => Promise<void>
+
+/** Whose answers a NAR is trusted under. */
+export type TrustedAnswers = Pick<Inquiry, 'trusted'>
 
 /** The trusted claims for a NAR, in order of preference, that promise what the first of them promises, NarSize included. */
-export function claimsFor(inquiry: Inquiry, key: NarKey): readonly TrustedAnswer[] {
-  const offered = inquiry
+export function claimsFor(answers: TrustedAnswers, key: NarKey): readonly TrustedAnswer[] {
+  const offered = answers
     .trusted()
     .filter(({ verdict }) => isSameNar(narKeyOf(verdict.narinfo), key))
   const narSize = offered[0]?.verdict.narinfo.narSize
   return offered.filter(({ verdict }) => verdict.narinfo.narSize === narSize)
 }
 
-/** Takes a file and brings the NAR into it; what is staged and not kept is removed in every case. */
-export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<void> {
-  await using staged = await deps.store.stage()
-  work.transfer.attach(await staged.open())
-  await run(deps, { ...work, staged })
-}
-
 /** What says that a source's NAR as a whole is another one; a part of it that differs, or breaks off, says nothing of whose fault it is. */
 const disproofs = new Set(['nar-hash-mismatch', 'content-address-mismatch', 'too-long'])
 
-async function run(deps: RunDeps, work: Run): Promise<void> {
+/** Brings a NAR into its staged file, from whoever promises it. A file that was only copied is still to be verified: the remainder. */
+export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Remainder | null> {
   const { key, inquiry, transfer } = work
   const failures: SourceFailure[] = []
   const tried = new Set<string>()
@@ -78,17 +74,12 @@ async function run(deps: RunDeps, work: Run): Promise<void> {
     const answers = untried(deps, inquiry, key, tried)
     for (const { claim } of answers) tried.add(claim.upstream)
     if (first !== undefined && answers.length > 0) {
-      const sources = deps.suspects.order(key, answers.map(sourceOf))
+      const sources = deps.suspects.order(key, sourcesOf(answers, key))
       const outcome = await attempt(deps, work, first, sources, failures)
-      if (outcome.kind === 'verified') {
-        await complete(deps, work, first, outcome)
-        return
-      }
+      if (outcome.kind !== 'failed') return await complete(deps, work, first, outcome)
       isSkipped ||= sources.length < answers.length
       const wasWrong = failures.some(({ kind }) => kind === 'corrupt')
-      if (transfer.released > 0 && (wasWrong || !isReproducible(transfer.etag))) {
-        deps.suspects.noteBroken(key)
-      }
+      if (transfer.released > 0 && wasWrong) deps.suspects.noteBroken(key)
     }
     // Where nothing was handed out yet, a late answer may still bring another source.
     if (transfer.released > 0) break
@@ -102,6 +93,7 @@ async function run(deps: RunDeps, work: Run): Promise<void> {
     )
     if (isWrong && verdict.voucher.kind === 'content-address') deps.refuted(claim)
   }
+  return null
 }
 
 function untried(
@@ -115,12 +107,15 @@ function untried(
   )
 }
 
-/**
- * Whether a body that was only cut can be gone on with later: the file that Weir makes is the same every time, one that is
- * passed on as it came may be followed by another.
- */
-function isReproducible(etag: string): boolean {
-  return etag.includes('-zstd')
+/** In order of preference; what would have to be made of another compression than zstd, which takes long, comes last. */
+function sourcesOf(
+  answers: readonly TrustedAnswer[],
+  { compression }: NarFileKey,
+): readonly NarSource[] {
+  const sources = answers.map(sourceOf)
+  if (compression === 'zstd') return sources
+  const isReady = (source: NarSource): boolean => source.compression === compression
+  return sources.toSorted((one, other) => Number(isReady(other)) - Number(isReady(one)))
 }
 
 function sourceOf({ claim }: TrustedAnswer): NarSource {
@@ -128,6 +123,7 @@ function sourceOf({ claim }: TrustedAnswer): NarSource {
   return {
     upstream: claim.upstream,
     url,
+    file: null,
     compression,
     fileHash: fileHash === null ? null : formatHash(fileHash),
   }
@@ -135,12 +131,13 @@ function sourceOf({ claim }: TrustedAnswer): NarSource {
 
 async function attempt(
   deps: RunDeps,
-  { key, staged, transfer, signal }: Run,
+  work: TransferWork,
   { verdict: { narinfo } }: TrustedAnswer,
   sources: readonly NarSource[],
   failures: SourceFailure[],
 ): Promise<IngestOutcome> {
-  const { verifyFirstBytes, zstdLevel } = deps.nar()
+  const { key, staged, signal } = work
+  const { encoding, verifyFirstBytes, zstdLevel } = deps.nar()
   const narSize = Number(narinfo.narSize)
   const job = {
     storePathHash: key.storePathHash,
@@ -149,27 +146,48 @@ async function attempt(
     ca: narinfo.ca === null ? null : formatContentAddress(narinfo.ca),
     sources,
     path: staged.path,
+    compression: key.compression,
     verifyFirst: narSize <= verifyFirstBytes,
+    mayCopy: encoding === 'upstream',
     zstdLevel,
   }
-  return deps.ingest.ingest(
-    job,
-    {
-      released: (bytes, etag) => {
+  return deps.ingest.ingest(job, eventsOf(deps, work, failures), signal)
+}
+
+function eventsOf(
+  deps: RunDeps,
+  { key, transfer, staged }: TransferWork,
+  failures: SourceFailure[],
+): IngestEvents {
+  let noted: Promise<void> | null = null
+  return {
+    released: (bytes, etag) => {
+      // Before anybody has a part of it: what resumes after a crash must not be given another file's rest.
+      noted ??= staged.noteEtag(key, etag).catch((error: unknown) => {
+        deps.log.warn({ event: 'transfer.not-noted', nar: narFileName(key), err: error })
+      })
+      void noted.then(() => {
         transfer.release(bytes, etag)
-      },
-      fetched: (upstream, bytes) => {
-        deps.meter.narFetched(upstream, bytes)
-      },
-      sourceFailed: (failure) => {
-        deps.suspects.note(key, failure, failures)
-        failures.push(failure)
-        deps.meter.narSourceFailed(failure.upstream, failure.code)
-        deps.log.warn({ event: 'nar.source-failed', nar: narFileName(key), ...failure })
-      },
+      })
     },
-    signal,
-  )
+    fetched: (upstream, bytes) => {
+      deps.meter.narFetched(upstream, bytes)
+    },
+    sourceFailed: (failure) => {
+      deps.suspects.note(key, failure, failures)
+      failures.push(failure)
+      tellFailure(deps, key, failure)
+    },
+  }
+}
+
+function tellFailure(deps: RunDeps, key: NarFileKey, failure: SourceFailure): void {
+  const { upstream, kind, code, message } = failure
+  deps.meter.narSourceFailed(upstream, code)
+  deps.log.warn({ event: 'nar.source-failed', nar: narFileName(key), ...failure })
+  if (kind !== 'corrupt') return
+  const detail = `sha256:${key.narHash}: ${message}`
+  deps.evidence.happened({ kind: 'wrong-nar', hash: key.storePathHash, upstream, detail })
 }
 
 /**
@@ -178,14 +196,24 @@ async function attempt(
  */
 async function complete(
   deps: RunDeps,
-  work: Run,
+  work: TransferWork,
   heldAgainst: TrustedAnswer,
-  outcome: Verified,
-): Promise<void> {
-  const { key, inquiry, transfer, signal } = work
+  outcome: Exclude<IngestOutcome, { kind: 'failed' }>,
+): Promise<Remainder | null> {
   // A policy that changed meanwhile has failed the transfer already.
-  signal.throwIfAborted()
-  transfer.complete(outcome)
+  work.signal.throwIfAborted()
+  work.transfer.complete(outcome)
+  if (outcome.kind === 'copied') return () => verifyCopy(deps, work, heldAgainst, outcome)
+  await keep(deps, work, heldAgainst, outcome)
+  return null
+}
+
+async function keep(
+  deps: RunDeps,
+  { key, inquiry, staged }: TransferWork,
+  heldAgainst: TrustedAnswer,
+  outcome: DeliveredNar,
+): Promise<void> {
   await inquiry.chosen
   const trusted = claimsFor(inquiry, key)
   const kept = trusted.find(({ claim }) => claim === heldAgainst.claim)
@@ -194,20 +222,37 @@ async function complete(
   const verified = { ...outcome, verifiedCa: promisedCa(heldAgainst) }
   if (!wasHeldAgainst(kept, verified.verifiedCa)) return
   const at = { policy: deps.policy(), nowMs: deps.clock.nowMs() }
-  const stored = storedRecord(key, kept, inquiry, verified, at)
-  const signing = { ...storedSigning(deps.signing()), maySign: inquiry.maySign(kept) }
-  const narinfo = renderNarinfo(kept.verdict, deps.storeDir, signing, {
-    compression: key.compression,
-    verified: outcome,
+  await keepNar(deps, {
+    ...{ staged, verdict: kept.verdict, maySign: inquiry.maySign(kept) },
+    stored: storedRecord(key, kept, inquiry, verified, at),
+    isTrusted: () => claimsFor(inquiry, key).some(({ claim }) => claim === kept.claim),
   })
-  await deps.keeper.keep(work.staged, stored, narinfo)
-  if (!claimsFor(inquiry, key).some(({ claim }) => claim === kept.claim)) {
-    // The policy changed while it was written: a recall may have looked for it already.
-    await deps.keeper.drop(stored)
-    return
+}
+
+/** Looks at last whether a copied file has the NAR that its claim promises; one that has another one is thrown away. */
+async function verifyCopy(
+  deps: RunDeps,
+  work: TransferWork,
+  heldAgainst: TrustedAnswer,
+  outcome: DeliveredNar,
+): Promise<void> {
+  const { key, staged } = work
+  const file = await staged.open()
+  try {
+    if (await deps.verifyStored(file, key.compression, heldAgainst.verdict.narinfo)) {
+      await keep(deps, work, heldAgainst, outcome)
+      return
+    }
+  } finally {
+    await file.close()
   }
-  const { upstream, fileBytes } = outcome
-  deps.log.info({ event: 'nar.stored', nar: narFileName(key), upstream, bytes: fileBytes })
+  const { upstream } = outcome
+  const message = 'the NAR is not the one that NarHash promises; it was handed out as it came'
+  const failure: SourceFailure = { upstream, kind: 'corrupt', code: 'nar-hash-mismatch', message }
+  deps.suspects.note(key, failure, [])
+  tellFailure(deps, key, failure)
+  const isUnsigned = heldAgainst.verdict.voucher.kind === 'content-address'
+  if (isUnsigned && heldAgainst.claim.upstream === upstream) deps.refuted(heldAgainst.claim)
 }
 
 function failureOf(

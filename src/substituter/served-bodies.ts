@@ -1,20 +1,24 @@
+import type { NarFileKey } from '../nix/nar-key.ts'
 import type { NarBody } from './nar-body.ts'
+import type { PartialBodies } from './partial-bodies.ts'
 import { TransferBrokenError } from './transfer.ts'
 
 /** The bodies that are being handed out, so that a recall reaches those who are still reading. */
 export type ServedBodies = {
-  /** A body that breaks off once `isTrusted` says no, at a change of the policy. */
-  watch(body: NarBody, isTrusted: () => boolean): NarBody
+  /** A body that breaks off once `isTrusted` says no, at a change of the policy; `key` is whose it is. */
+  watch(key: NarFileKey, body: NarBody, isTrusted: () => boolean): NarBody
   /** Breaks off those that are trusted no more; returns how many. */
   policyChanged(): number
 }
 
 type Watched = { readonly isTrusted: () => boolean; isCut: boolean }
 
-export function createServedBodies(): ServedBodies {
+export function createServedBodies(partial: Pick<PartialBodies, 'note'>): ServedBodies {
   const watched = new Set<Watched>()
   return {
-    watch(body, isTrusted) {
+    watch(key, body, isTrusted) {
+      let handedOut = 0
+      let isWhole = false
       const entry: Watched = { isTrusted, isCut: false }
       watched.add(entry)
       const check = (): void => {
@@ -35,10 +39,13 @@ export function createServedBodies(): ServedBodies {
         read: async (buffer, position, signal) => {
           const read = await body.read(buffer, position, signal)
           check()
+          handedOut += read
+          isWhole ||= read === 0 || position + read === body.size
           return read
         },
         async [Symbol.asyncDispose]() {
           watched.delete(entry)
+          if (handedOut > 0 && !isWhole) partial.note(key, body.etag)
           await body[Symbol.asyncDispose]()
         },
       }

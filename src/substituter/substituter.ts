@@ -6,8 +6,10 @@ import type { Meter } from '../ports/meter.ts'
 import type { NarAnswer, NarinfoAnswer, NarPeek, NarRequest, NoClaim } from './answers.ts'
 import { confirmStored } from './confirm-stored.ts'
 import { createKnownNarinfos, type KnownNarinfo } from './known-narinfos.ts'
+import type { NarEncoding } from './named-file.ts'
 import { mayStandIn } from './may-stand-in.ts'
 import { answerNar, type NarAnswerDeps, peekNar } from './nar-answers.ts'
+import { createPartialBodies } from './partial-bodies.ts'
 import type { Signing } from './render-narinfo.ts'
 import { createServedBodies } from './served-bodies.ts'
 
@@ -26,9 +28,10 @@ export type Substituter = {
   policyChanged(): void
 }
 
-export type SubstituterDeps = Omit<NarAnswerDeps, 'bodies'> & {
+export type SubstituterDeps = Omit<NarAnswerDeps, 'bodies' | 'partial'> & {
   readonly storeDir: StoreDir
   readonly signing: () => Signing
+  readonly encoding: () => NarEncoding
   readonly log: Log
   readonly meter: Meter
   readonly evidence: Evidence
@@ -36,8 +39,9 @@ export type SubstituterDeps = Omit<NarAnswerDeps, 'bodies'> & {
 
 export function createSubstituter(deps: SubstituterDeps): Substituter {
   const known = createKnownNarinfos(deps)
-  const bodies = createServedBodies()
-  const nars = { ...deps, bodies }
+  const partial = createPartialBodies(deps.clock, deps.store.interrupted)
+  const bodies = createServedBodies(partial)
+  const nars = { ...deps, bodies, partial }
 
   const narinfoOf = (entry: KnownNarinfo): NarinfoAnswer => {
     const { answer, stored, body, wouldRefuse } = entry

@@ -1,4 +1,4 @@
-import type { IngestOutcome, SourceFailure } from '../ports/nar-ingest.ts'
+import type { DeliveredNar, SourceFailure } from '../ports/nar-ingest.ts'
 import type { NarFile } from '../ports/nar-store.ts'
 
 /** Why a transfer ended without a NAR: nobody had it, nobody could tell, what came was wrong, or it is trusted no more. */
@@ -61,7 +61,7 @@ export class Transfer {
     this.#signal()
   }
 
-  complete(outcome: Extract<IngestOutcome, { kind: 'verified' }>): void {
+  complete(outcome: DeliveredNar): void {
     this.#released = outcome.fileBytes
     // The tag that went out with the first bytes stays: clients compare it between tries.
     if (this.#etag === '') this.#etag = outcome.etag

@@ -1,24 +1,40 @@
 import pLimit from 'p-limit'
 import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
+import type { StagedNar } from '../ports/nar-store.ts'
+import { convertStored } from './convert-stored.ts'
 import type { Inquiry } from './inquiry.ts'
-import { claimsFor, runTransfer, type RunDeps } from './run-transfer.ts'
+import {
+  claimsFor,
+  type Remainder,
+  type RunDeps,
+  runTransfer,
+  type TrustedAnswers,
+} from './run-transfer.ts'
+import type { StoredAnswer } from './stored-answers.ts'
 import { createSuspects } from './suspects.ts'
 import { Transfer } from './transfer.ts'
+import { createVerificationQueue } from './verification-queue.ts'
 
 export type TransferDeps = Omit<RunDeps, 'suspects'> & {
   readonly maxTransfers: number
+  /** Aborted when transfers must end, finished or not. */
+  readonly stopping: AbortSignal
 }
 
-/** A NAR on its way in, and the question that its claims came from. */
-export type RunningTransfer = { readonly transfer: Transfer; readonly inquiry: Inquiry }
+/** A NAR on its way in, and whose answers it is trusted under. */
+export type RunningTransfer = { readonly transfer: Transfer; readonly answers: TrustedAnswers }
 
-/** The NARs on their way in: one transfer a NAR, whoever asks for it. */
+/** The NARs on their way in: one transfer a file, whoever asks for it. */
 export type Transfers = {
-  /** The running transfer of a NAR. */
+  /** The running transfer of a file. */
   running(key: NarFileKey): RunningTransfer | null
   /** Starts one, from the trusted claims for exactly this NAR that the inquiry has or still gets. */
   start(key: NarFileKey, inquiry: Inquiry): RunningTransfer
-  /** Whether a part of this NAR was handed out that turned out wrong. */
+  /** Starts one from a file that is stored in another compression; `answers` are those that it is trusted under. */
+  convert(key: NarFileKey, from: StoredAnswer, answers: TrustedAnswers): RunningTransfer
+  /** Where a file was handed out as it came and is verified only now: resolves when that is done, which it hurries. */
+  verified(key: NarFileKey): Promise<void>
+  /** Whether a part of this file was handed out that turned out wrong. */
   wasBroken(key: NarFileKey): boolean
   /** Ends what the policy trusts no more: its readers are cut off, and it is not kept. */
   policyChanged(): void
@@ -26,36 +42,61 @@ export type Transfers = {
   idle(): Promise<void>
 }
 
-type Entry = RunningTransfer & { readonly key: NarFileKey; readonly abort: AbortController }
+type Entry = RunningTransfer & {
+  readonly key: NarFileKey
+  readonly abort: AbortController
+  /** Resolves once it is kept, or is not; set where it was handed out before it was verified. */
+  verification: Promise<void> | null
+}
+
+/** Brings the NAR into the staged file; what is left to do then needs no transfer's place. */
+type Bring = (entry: Entry, staged: StagedNar, signal: AbortSignal) => Promise<Remainder | null>
 
 export function createTransfers(deps: TransferDeps): Transfers {
   const running = new Map<string, Entry>()
   const ends = new Set<Promise<void>>()
   const limit = pLimit(deps.maxTransfers)
   const suspects = createSuspects(deps.clock)
+  const runDeps = { ...deps, suspects }
+  const verifications = createVerificationQueue()
 
   /** Who comes after a failure gets a try of their own; what is trusted no more nobody gets. */
   const joinable = (name: string): Entry | null => {
     const entry = running.get(name)
     if (entry === undefined || entry.transfer.failure !== null) return null
-    return claimsFor(entry.inquiry, entry.key).length > 0 ? entry : null
+    if (entry.verification !== null) return null
+    return claimsFor(entry.answers, entry.key).length > 0 ? entry : null
   }
 
-  const begin = (key: NarFileKey, inquiry: Inquiry): Entry => {
+  const bringIn = async (entry: Entry, bring: Bring): Promise<void> => {
+    await using staging = new AsyncDisposableStack()
+    const signal = AbortSignal.any([entry.abort.signal, deps.stopping])
+    const remainder = await limit(async () => {
+      const staged = staging.use(await deps.store.stage())
+      entry.transfer.attach(await staged.open())
+      return await bring(entry, staged, signal)
+    })
+    if (remainder === null) return
+    entry.verification = verifications.add(narFileName(entry.key), async () => {
+      signal.throwIfAborted()
+      await remainder()
+    })
+    await entry.verification
+  }
+
+  const begin = (key: NarFileKey, answers: TrustedAnswers, bring: Bring): Entry => {
     const name = narFileName(key)
-    const abort = new AbortController()
     const transfer = new Transfer()
-    const entry = { key, inquiry, transfer, abort }
+    const abort = new AbortController()
+    const entry: Entry = { key, answers, transfer, abort, verification: null }
     running.set(name, entry)
-    const signal = AbortSignal.any([abort.signal, deps.stopping])
-    const end = limit(() => runTransfer({ ...deps, suspects }, { key, inquiry, transfer, signal }))
+    const end = bringIn(entry, bring)
       .catch((error: unknown) => {
-        if (!signal.aborted) {
+        if (!abort.signal.aborted && !deps.stopping.aborted) {
           // Weir's own failure: a full disk, a dead thread.
           deps.meter.storeFailed()
           deps.log.error({ event: 'transfer.failed', nar: name, err: error })
         }
-        if (transfer.released > 0) suspects.noteBroken(key)
         transfer.fail({ kind: 'unknown', failures: [] })
       })
       .finally(async () => {
@@ -72,11 +113,29 @@ export function createTransfers(deps: TransferDeps): Transfers {
 
   return {
     running: (key) => joinable(narFileName(key)),
-    start: (key, inquiry) => joinable(narFileName(key)) ?? begin(key, inquiry),
+    start: (key, inquiry) =>
+      joinable(narFileName(key)) ??
+      begin(key, inquiry, ({ transfer }, staged, signal) =>
+        runTransfer(runDeps, { key, inquiry, transfer, staged, signal }),
+      ),
+    convert: (key, from, answers) =>
+      joinable(narFileName(key)) ??
+      begin(key, answers, async ({ transfer }, staged, signal) => {
+        const { trusted } = answers
+        await convertStored(runDeps, { key, from, trusted, transfer, signal }, staged)
+        return null
+      }),
+    async verified(key) {
+      const entry = running.get(narFileName(key))
+      if (entry === undefined || entry.verification === null) return
+      verifications.hurry(narFileName(key))
+      // Why it failed is told once, where it was begun.
+      await entry.verification.catch(() => undefined)
+    },
     wasBroken: (key) => suspects.wasBroken(key),
     policyChanged() {
-      for (const { key, inquiry, transfer, abort } of running.values()) {
-        if (claimsFor(inquiry, key).length > 0) continue
+      for (const { key, answers, transfer, abort } of running.values()) {
+        if (claimsFor(answers, key).length > 0) continue
         if (transfer.released > 0) suspects.noteBroken(key)
         transfer.fail({ kind: 'refused', failures: [] })
         abort.abort()

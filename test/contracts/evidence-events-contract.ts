@@ -12,6 +12,7 @@ export function evidenceEventsContract(behaves: Behaves): void {
 const kinds: readonly TrustEventKind[] = [
   'divergence',
   'lying-name',
+  'wrong-nar',
   'bad-signature',
   'would-refuse',
   'upstream-suspended',

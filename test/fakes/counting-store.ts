@@ -27,11 +27,14 @@ export function countingStore(store: NarStore): CountingStore {
     get stagedFiles() {
       return stagedFiles
     },
+    interrupted: store.interrupted,
+    pathOf: (key) => store.pathOf(key),
     stage: async () => {
       const staged = await store.stage()
       stagedFiles += 1
       return {
         path: staged.path,
+        noteEtag: (key, etag) => staged.noteEtag(key, etag),
         open: async () => counted(await staged.open()),
         commit: (key, narinfo) => staged.commit(key, narinfo),
         [Symbol.asyncDispose]: async () => {

@@ -48,6 +48,8 @@ export function jobFor(nar: Uint8Array, path: string, changes: Partial<IngestJob
     sources: [],
     path,
     verifyFirst: true,
+    mayCopy: false,
+    compression: 'zstd',
     zstdLevel: 1,
     ...changes,
   }
@@ -61,6 +63,7 @@ export function plainSources(sources: readonly TestSource[]): readonly NarSource
     url: `nar/${index}`,
     compression: 'xz',
     fileHash: null,
+    file: null,
     ...source,
   }))
 }

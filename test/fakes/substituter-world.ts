@@ -14,6 +14,7 @@ import { openDiskNarStore } from '../../src/store/disk/disk-nar-store.ts'
 import { createImportUpstream } from '../../src/store/import-upstream.ts'
 import { openSqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts'
 import { createPathFinder } from '../../src/substituter/find-path.ts'
+import type { NarEncoding } from '../../src/substituter/named-file.ts'
 import type { SigningMode } from '../../src/substituter/render-narinfo.ts'
 import { createRefutedClaims } from '../../src/substituter/refuted-claims.ts'
 import { createStoreKeeper, type StoreKeeper } from '../../src/substituter/store-keeper.ts'
@@ -44,6 +45,7 @@ export type WorldOptions = {
   readonly ingest?: NarIngest
   readonly clock?: FixedClock
   readonly mode?: SigningMode
+  readonly encoding?: NarEncoding
   readonly maxBytes?: number
   readonly verifyFirstBytes?: number
   readonly maxTransfers?: number
@@ -56,7 +58,7 @@ export type World = Awaited<ReturnType<typeof createWorld>>
 
 /** Puts it together as a running Weir does; the same folder and catalog again are a restart. */
 export async function createWorld(options: WorldOptions) {
-  const { dir, mode = 'add', importKeys } = options
+  const { dir, mode = 'add', importKeys, encoding = 'zstd' } = options
   const clock = options.clock ?? createFixedClock()
   const log = createSilentLog()
   const evidence = createMemoryEvidence(clock)
@@ -102,9 +104,10 @@ export async function createWorld(options: WorldOptions) {
   })
   const transfers = createTransfers({
     ...base,
-    ...{ storeDir, signing, keeper, stopping: stopping.signal },
+    ...{ storeDir, signing, keeper, verifyStored, stopping: stopping.signal },
+    records: (hash) => finder.records(hash),
     ingest: options.ingest ?? createInlineIngest(options.upstreams),
-    nar: () => ({ verifyFirstBytes: options.verifyFirstBytes ?? 2 ** 24, zstdLevel: 1 }),
+    nar: () => ({ encoding, verifyFirstBytes: options.verifyFirstBytes ?? 2 ** 24, zstdLevel: 1 }),
     maxTransfers: options.maxTransfers ?? 24,
     refuted: (claim) => {
       const { hash } = claim.narinfo.storePath
@@ -117,6 +120,7 @@ export async function createWorld(options: WorldOptions) {
   const substituter: Substituter = createSubstituter({
     ...base,
     ...{ storeDir, signing, finder, transfers, keeper, verifyStored },
+    encoding: () => encoding,
   })
   const setPolicy = (next: Policy): void => {
     policy = next

@@ -58,6 +58,7 @@ const DEFAULTS = {
   signing: { mode: 'add', keyFile: '/home/ada/.local/state/weir/signing-key' },
   nar: {
     verifyFirstBytes: 16 * 1024 ** 2,
+    encoding: 'zstd',
     zstdLevel: 1,
     workers: 8,
     maxTransfers: 24,
@@ -89,6 +90,7 @@ const SAMPLES: Readonly<
   WEIR_SIGNING__MODE: ['replace', (s) => s.signing.mode, 'replace'],
   WEIR_SIGNING__KEY_FILE: ['/run/key', (s) => s.signing.keyFile, '/run/key'],
   WEIR_NAR__VERIFY_FIRST: ['0', (s) => s.nar.verifyFirstBytes, 0],
+  WEIR_NAR__ENCODING: ['upstream', (s) => s.nar.encoding, 'upstream'],
   WEIR_NAR__ZSTD_LEVEL: ['19', (s) => s.nar.zstdLevel, 19],
   WEIR_NAR__WORKERS: ['3', (s) => s.nar.workers, 3],
   WEIR_NAR__MAX_TRANSFERS: ['1', (s) => s.nar.maxTransfers, 1],

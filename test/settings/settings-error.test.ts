@@ -110,7 +110,7 @@ t.test('all mistakes are told at once, in the order of the file, a paragraph eac
       'FILE, line 2, signing.mode: found "ad".\n  Allowed: "add", "replace", "keep".',
       'FILE, line 4, nar.zstd_level: found 20.\n  Allowed: a whole number from 1 to 19.',
       'FILE, line 5, nar.wrokers: found an unknown key.\n' +
-        '  Did you mean "workers"? Allowed: verify_first, zstd_level, workers, max_transfers, max_nar_size.',
+        '  Did you mean "workers"? Allowed: verify_first, encoding, zstd_level, workers, max_transfers, max_nar_size.',
       'FILE, line 7, log.level: found 5.\n' +
         '  Allowed: "trace", "debug", "info", "warn", "error", "fatal", "silent".',
     ].join('\n\n'),

@@ -211,6 +211,7 @@ t.test('suspects', async (t) => {
   const source = (upstream: string): NarSource => ({
     upstream,
     url: 'nar/x',
+    file: null,
     compression: 'none',
     fileHash: null,
   })

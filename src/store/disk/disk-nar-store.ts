@@ -14,11 +14,13 @@ import { formatCacheInfo } from '../../nix/cache-info.ts'
 import { maxNarinfoBytes } from '../../nix/narinfo.ts'
 import { type NarFileKey, narFileName } from '../../nix/nar-key.ts'
 import type { NarFile, NarStore, StagedNar } from '../../ports/nar-store.ts'
+import { etagEnding, readInterrupted } from './interrupted-files.ts'
 
 /** Opens the store in `dir`, makes what is missing and sweeps what a crash left. Only one process may have it open. */
 export async function openDiskNarStore(dir: string, storeDir: StoreDir): Promise<NarStore> {
   const partialDir = join(dir, '.partial')
   const narDir = join(dir, 'nar')
+  const interrupted = await readInterrupted(partialDir)
   await rm(partialDir, { recursive: true, force: true })
   await mkdir(partialDir, { recursive: true })
   await mkdir(narDir, { recursive: true })
@@ -31,10 +33,12 @@ export async function openDiskNarStore(dir: string, storeDir: StoreDir): Promise
   const narinfoPath = (key: NarFileKey): string => join(dir, `${key.storePathHash}.narinfo`)
 
   return {
+    interrupted,
+    pathOf: narPath,
     async stage() {
       const path = join(partialDir, `${randomUUID()}.nar`)
       await writeFile(path, '', { flag: 'wx' })
-      return stagedNar(path, async (key, narinfo) => {
+      return stagedNar(partialDir, path, async (key, narinfo) => {
         await syncFile(path)
         await rename(path, narPath(key))
         try {
@@ -68,15 +72,24 @@ export async function openDiskNarStore(dir: string, storeDir: StoreDir): Promise
 }
 
 function stagedNar(
+  partialDir: string,
   path: string,
   commit: (key: NarFileKey, narinfo: string) => Promise<void>,
 ): StagedNar {
+  let note: string | null = null
   return {
     path,
     commit,
+    noteEtag(key, etag) {
+      note = join(partialDir, `${narFileName(key)}${etagEnding}`)
+      return writeFile(note, etag)
+    },
     open: async () => narFile(await open(path, 'r')),
-    // After a commit the file has another name, and there is nothing to remove.
-    [Symbol.asyncDispose]: () => rm(path, { force: true }),
+    async [Symbol.asyncDispose]() {
+      // After a commit the file has another name, and there is nothing to remove.
+      await rm(path, { force: true })
+      if (note !== null) await rm(note, { force: true })
+    },
   }
 }
 

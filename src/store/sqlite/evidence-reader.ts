@@ -120,6 +120,7 @@ function storedHash(value: SQLOutputValue | undefined): StorePathHash {
 const kinds: Readonly<Record<TrustEventKind, true>> = {
   divergence: true,
   'lying-name': true,
+  'wrong-nar': true,
   'bad-signature': true,
   'would-refuse': true,
   'upstream-suspended': true,

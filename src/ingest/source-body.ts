@@ -1,0 +1,30 @@
+import type { IngestEvents, NarSource } from '../ports/nar-ingest.ts'
+import { type UpstreamBody, UpstreamError } from '../ports/upstream.ts'
+import { boundedBody } from './bounded-body.ts'
+
+/** A source that stays below this rate for so long would hold a transfer's place for ever. */
+const minBytesPerSecond = 1024
+const slowSeconds = 30
+
+/** A source's file on its way in: bounded by what a NAR of `narSize` bytes may need, not too slow, and counted where it came from afar. */
+export async function* sourceBody(
+  { upstream, file }: NarSource,
+  body: UpstreamBody,
+  narSize: number,
+  events: Pick<IngestEvents, 'fetched'>,
+): AsyncGenerator<Uint8Array> {
+  const startedAt = performance.now()
+  let fetched = 0
+  try {
+    for await (const chunk of boundedBody(body, narSize)) {
+      fetched += chunk.length
+      const seconds = (performance.now() - startedAt) / 1000
+      if (seconds > slowSeconds && fetched / seconds < minBytesPerSecond) {
+        throw new UpstreamError('timeout', `slower than ${minBytesPerSecond} bytes a second`)
+      }
+      yield chunk
+    }
+  } finally {
+    if (file === null) events.fetched(upstream, fetched)
+  }
+}

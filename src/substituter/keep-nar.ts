@@ -1,0 +1,55 @@
+import { isSameFile, isSameNar, narFileName } from '../nix/nar-key.ts'
+import type { StoreDir, StorePathHash } from '../nix/store-path.ts'
+import type { TrustedVerdict } from '../policy/verdict.ts'
+import type { MaySign } from '../policy/views.ts'
+import type { StoredNar } from '../ports/catalog.ts'
+import type { Log } from '../ports/log.ts'
+import type { StagedNar } from '../ports/nar-store.ts'
+import { renderNarinfo, type Signing, storedSigning } from './render-narinfo.ts'
+import type { StoreKeeper } from './store-keeper.ts'
+
+export type KeepDeps = {
+  readonly storeDir: StoreDir
+  readonly signing: () => Signing
+  readonly keeper: StoreKeeper
+  /** Everything that is stored of a path. */
+  readonly records: (hash: StorePathHash) => Promise<readonly StoredNar[]>
+  readonly log: Log
+}
+
+/** A verified NAR in a staged file, and what it is kept under. */
+export type KeptNar = {
+  readonly staged: StagedNar
+  readonly stored: StoredNar
+  readonly verdict: TrustedVerdict
+  readonly maySign: MaySign
+  /** Whether it is still trusted under its claim. */
+  readonly isTrusted: () => boolean
+}
+
+/**
+ * Keeps a verified NAR, if its claim is still trusted when it is on disk. A NAR is kept in one representation: zstd takes the place of
+ * any other one, and no other one takes a place that is taken.
+ */
+export async function keepNar(deps: KeepDeps, kept: KeptNar): Promise<void> {
+  const { staged, stored, verdict } = kept
+  const { key, upstream, fileBytes, fileHash } = stored
+  const others = (await deps.records(key.storePathHash)).filter(
+    (other) => isSameNar(other.key, key) && !isSameFile(other.key, key),
+  )
+  if (others.length > 0 && key.compression !== 'zstd') return
+  const signing = { ...storedSigning(deps.signing()), maySign: kept.maySign }
+  const narinfo = renderNarinfo(verdict, deps.storeDir, signing, {
+    compression: key.compression,
+    file: { fileHash, fileBytes },
+    isNarVerified: true,
+  })
+  await deps.keeper.keep(staged, stored, narinfo)
+  if (!kept.isTrusted()) {
+    // The policy changed while it was written: a recall may have looked for it already.
+    await deps.keeper.drop(stored)
+    return
+  }
+  for (const other of others) await deps.keeper.drop(other)
+  deps.log.info({ event: 'nar.stored', nar: narFileName(key), upstream, bytes: fileBytes })
+}
