@@ -24,16 +24,16 @@ export type BigOptions = {
   readonly kinds: readonly (readonly ['zeros' | 'noise', Encoding])[]
   /** How late the main thread's timers may be at their 99th percentile; not looked at where `null`. */
   readonly maxLagMs: number | null
+  readonly maxRssMiB: number
   readonly tally: Tally
 }
 
-const maxRssOverIdle = 100 << 20
 /** How often prom-client looks at the event loop: what it measures is never less. */
 const lagResolutionMs = 10
 
 /** NARs that are far larger than the memory that Weir may take for them, with some clients reading along. */
 export async function tryBig({ bytes, clients, kinds, ...options }: BigOptions): Promise<void> {
-  const { tally, maxLagMs } = options
+  const { tally, maxLagMs, maxRssMiB } = options
   for (const [content, encoding] of kinds) {
     const title = `${content} in ${encoding}`
     const nar = await makeHugeNar(content, bytes, encoding)
@@ -61,7 +61,7 @@ export async function tryBig({ bytes, clients, kinds, ...options }: BigOptions):
     tally.count(`MB/s of ${title}`, Math.round(Number(narSize) / seconds / 1e6))
     tally.count(`MiB of RSS over idle for ${title}`, over >> 20)
     tally.count(`ms of lag for ${title}`, Math.round(lagMs))
-    if (over > maxRssOverIdle) tally.fail(`${title}: RSS ${over >> 20} MiB over idle`)
+    if (over > maxRssMiB << 20) tally.fail(`${title}: RSS ${over >> 20} MiB over idle`)
     if (maxLagMs !== null && lagMs > maxLagMs) tally.fail(`${title}: ${lagMs} ms of lag`)
   }
 }

@@ -54,6 +54,7 @@ const trials: Readonly<Record<string, Trial>> = {
         ['noise', 'zstd'],
       ],
       maxLagMs: 10,
+      maxRssMiB: 100,
     }),
   kills: (base, given) => tryKills({ ...base, kills: given('times', 200), clients: 6, paths: 80 }),
   crowd: (base, given) =>
