@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { createAdmin, type ReloadReport } from './admin/admin.ts'
 import { controlSocket } from './control/control-client.ts'
 import { createControlServer, type Status } from './control/control-server.ts'
+import { createStoredFiles } from './admin/stored-files.ts'
 import { assembleCore, type Core } from './core.ts'
 import { createHttpServer } from './http/http-server.ts'
 import { drain, listen, listenOnSocket } from './http/listen.ts'
@@ -77,7 +78,8 @@ export async function startApp(options: AppOptions): Promise<App> {
   })
   const started = { version, publicKey, configuration: options.configuration, atMs: clock.nowMs() }
   const status = () => statusOf(core, started, address, clock.nowMs())
-  const control = createControlServer({ admin, status, storeDir, log })
+  const files = createStoredFiles(core.listings)
+  const control = createControlServer({ admin, files, status, storeDir, log })
   await listenOnSocket(control, controlSocket(settings.state.dir), 0o600)
   address = await listen(server, where)
 

@@ -3,7 +3,6 @@ import { isDeepStrictEqual } from 'node:util'
 import { createLivePolicy, type LivePolicy } from './admin/live-policy.ts'
 import { punishLie, type SuspendDeps } from './admin/suspend.ts'
 import { createIngestPool } from './ingest/ingest-pool.ts'
-import { verifyStored } from './ingest/verify-stored.ts'
 import type { SecretKey } from './nix/signature.ts'
 import type { Catalog } from './ports/catalog.ts'
 import { openState } from './open-state.ts'
@@ -13,7 +12,9 @@ import type { Log } from './ports/log.ts'
 import type { Settings } from './settings/settings.ts'
 import type { Recalls } from './state/recalls.ts'
 import { createImportUpstream } from './store/import-upstream.ts'
+import type { VerifyStored } from './substituter/adopt-nar.ts'
 import { createBuildLogs } from './substituter/build-logs.ts'
+import { createListings, type Listings } from './substituter/listings.ts'
 import { createPathFinder, type PathFinder } from './substituter/find-path.ts'
 import { createRealisations, type Realisations } from './substituter/realisations.ts'
 import { createRefutedClaims } from './substituter/refuted-claims.ts'
@@ -37,6 +38,7 @@ export type Core = {
   readonly substituter: Substituter
   readonly buildLogs: ReturnType<typeof createBuildLogs>
   readonly realisations: Realisations
+  readonly listings: Listings
   readonly finder: PathFinder
   readonly keeper: StoreKeeper
   readonly transfers: Transfers
@@ -65,7 +67,15 @@ export async function assembleCore(
   const local = [createImportUpstream(store)]
   const upstreams = createUpstreamSet(optionsOf(initial), local, { clock, log })
   resources.defer(() => upstreams.close())
-  const ingest = createIngestPool(initial.nar.workers, { upstreams: optionsOf(initial) })
+  const ingest = createIngestPool(
+    initial.nar.workers,
+    { upstreams: optionsOf(initial) },
+    {
+      died: (error) => {
+        log.error({ event: 'worker.died', err: error })
+      },
+    },
+  )
   resources.defer(() => ingest.close())
 
   const refutedClaims = createRefutedClaims(clock)
@@ -76,6 +86,7 @@ export async function assembleCore(
       finder.policyChanged()
       transfers.policyChanged()
       substituter.policyChanged()
+      listings.policyChanged()
       log.info({ event: 'policy.changed', epoch })
     },
   })
@@ -96,6 +107,7 @@ export async function assembleCore(
     maxBytes: () => policy.settings().cache.maxBytes,
     changed: ({ storePathHash }) => {
       substituter.changed(storePathHash)
+      listings.changed(storePathHash)
     },
   })
   flushRegularly(keeper, log, resources)
@@ -113,6 +125,8 @@ export async function assembleCore(
     },
   })
   const signing = () => ({ mode: policy.settings().signing.mode, key })
+  const verifyStored: VerifyStored = (file, compression, narinfo) =>
+    ingest.reader.verify({ file, compression }, narinfo, stopping)
   const transfers: Transfers = createTransfers({
     ...base,
     ...{ storeDir, signing, store, keeper, ingest, stopping, verifyStored },
@@ -132,9 +146,12 @@ export async function assembleCore(
     ...{ storeDir, signing, finder, transfers, store, keeper, verifyStored },
     encoding: () => policy.settings().nar.encoding,
   })
+  const listings: Listings = createListings({
+    ...{ policy: policy.current, log, finder, store, keeper, reader: ingest.reader },
+  })
   return {
     ...{ substituter, finder, keeper, transfers, metrics, policy, recalls, suspending },
-    ...{ catalog, evidence },
+    ...{ catalog, evidence, listings },
     buildLogs: createBuildLogs({ ...base, upstreams: upstreams.current }),
     realisations: createRealisations({
       ...base,

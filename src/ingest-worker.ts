@@ -1,10 +1,11 @@
 /**
  * The composition root of the ingest worker threads: each runs whole chains (fetch, decompress, verify, encode, write),
- * so that no chunk of a NAR crosses the main thread.
+ * so that no chunk of a NAR crosses the main thread, and reads what is stored.
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { ingest } from './ingest/ingestion.ts'
 import { createOpenSource } from './ingest/open-source.ts'
+import { createStoredWork } from './ingest/stored-work.ts'
 import type { WorkerReport, WorkerRequest, WorkerSetup } from './ingest/worker-messages.ts'
 import type { IngestEvents } from './ports/nar-ingest.ts'
 import type { Upstream } from './ports/upstream.ts'
@@ -21,6 +22,8 @@ const open = createOpenSource((name) => byName.get(name) ?? null)
 const report = (message: WorkerReport): void => {
   port.postMessage(message)
 }
+
+const storedWork = createStoredWork(report)
 
 function connect({ upstreams }: WorkerSetup): ReadonlyMap<string, Upstream> {
   return new Map(upstreams.map((options) => [options.name, createHttpUpstream(options)]))
@@ -61,10 +64,20 @@ port.on('message', (message: WorkerRequest) => {
     case 'start':
       void start(message)
       return
+    case 'list':
+    case 'verify':
+    case 'read':
+      void storedWork.start(message)
+      return
+    case 'more':
+      storedWork.more(message.id)
+      return
     case 'abort':
       running.get(message.id)?.abort()
+      storedWork.abort(message.id)
       return
     case 'configure':
       configure(message.setup)
   }
 })
+report({ kind: 'ready' })

@@ -11,11 +11,24 @@ process.env['UV_THREADPOOL_SIZE'] ??= String(Math.max(8, 4 * availableParallelis
  */
 setFlagsFromString('--semi-space-growth-factor=1')
 
+// Whoever reads may have read enough, as `head` does.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit(1)
+})
+
 const status = await runCli(process.argv.slice(2), {
   env: process.env,
   homeDir: homedir(),
   cores: availableParallelism(),
   out: (text) => process.stdout.write(text),
+  write: (bytes) =>
+    new Promise((resolve, reject) => {
+      process.stdout.write(bytes, (error) => {
+        if (error) reject(error)
+        else resolve()
+      })
+    }),
   err: (text) => process.stderr.write(text),
   isTerminal: process.stderr.isTTY,
   signals: process,

@@ -28,7 +28,7 @@ import { createUpstreamSet } from './upstream/upstream-set.ts'
 const clock: Clock = { nowMs: () => Date.now() }
 
 /** Nobody reads what a command would measure. */
-const unmeasured: Meter = {
+export const unmeasured: Meter = {
   upstreamAnswered: () => undefined,
   claimJudged: () => undefined,
   badSignature: () => undefined,
@@ -54,11 +54,8 @@ export async function openOffline(
   log: Log,
 ): Promise<OfflineRecalls & AsyncDisposable> {
   await using resources = new AsyncDisposableStack()
-  const { state, cache } = settings
-  await mkdir(state.dir, { recursive: true, mode: 0o700 })
-  await mkdir(cache.dir, { recursive: true })
-  resources.use(lockFolder(state.dir))
-  resources.use(lockFolder(cache.dir))
+  const { cache } = settings
+  await takeFolders(settings, resources)
   const opened = await openState(settings, { clock, log }, resources)
   const { store, catalog, evidence, recalls, suspensions } = opened
   const keeper = await createStoreKeeper({
@@ -74,6 +71,17 @@ export async function openOffline(
     lift: (block) => lift(deps, block),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
+}
+
+/** Makes the folders where there are none, and locks them until `resources` are disposed of. */
+export async function takeFolders(
+  { state, cache }: Settings,
+  resources: AsyncDisposableStack,
+): Promise<void> {
+  await mkdir(state.dir, { recursive: true, mode: 0o700 })
+  await mkdir(cache.dir, { recursive: true })
+  resources.use(lockFolder(state.dir))
+  resources.use(lockFolder(cache.dir))
 }
 
 export type OfflineQuestion = {

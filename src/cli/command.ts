@@ -7,6 +7,8 @@ export type CliWorld = {
   readonly homeDir: string
   readonly cores: number
   readonly out: (text: string) => void
+  /** Bytes for standard output, at the speed of whoever reads them. */
+  readonly write: (bytes: Uint8Array) => Promise<void>
   readonly err: (text: string) => void
   /** Whether a person reads standard error. */
   readonly isTerminal: boolean

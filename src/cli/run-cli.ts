@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { loadSettings } from '../settings/load-settings.ts'
 import { readVersion } from '../version.ts'
+import { catCommand } from './cat.ts'
 import { checkCommand } from './check.ts'
 import { type CliWorld, type Command, type CommandInput, UsageError } from './command.ts'
 import { describeFailure } from './describe-failure.ts'
@@ -13,6 +14,7 @@ import { recallCommand } from './recall.ts'
 import { reloadCommand } from './reload.ts'
 import { serveCommand } from './serve.ts'
 import { statusCommand } from './status.ts'
+import { treeCommand } from './tree.ts'
 import { upstreamCommand } from './upstream.ts'
 
 const commands: ReadonlyMap<string, Command> = new Map([
@@ -26,6 +28,8 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ['reload', reloadCommand],
   ['upstream', upstreamCommand],
   ['recall', recallCommand],
+  ['tree', treeCommand],
+  ['cat', catCommand],
 ])
 
 /** Runs a command line; returns the exit status: 0 well, 1 a failure, 2 a command line that cannot be meant. */

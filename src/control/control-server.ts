@@ -1,10 +1,13 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { type Admin, NoSuchUpstreamError } from '../admin/admin.ts'
+import { NotShownError, type StoredFiles } from '../admin/stored-files.ts'
 import { reply } from '../http/reply.ts'
 import { parseStorePathHash, type StoreDir } from '../nix/store-path.ts'
 import type { Log } from '../ports/log.ts'
 import { formatBlocks, readBlocks } from '../settings/block-schema.ts'
 import { SettingsError } from '../settings/settings-error.ts'
+import { BadRequestError } from './bad-request-error.ts'
+import { answerFiles } from './file-routes.ts'
 
 /** What a running Weir says of itself on its control socket. */
 export type Status = {
@@ -35,39 +38,38 @@ export type Status = {
 
 export type ControlDeps = {
   readonly admin: Admin
+  readonly files: StoredFiles
   readonly status: () => Status
   readonly storeDir: StoreDir
   readonly log: Log
 }
 
-/** What a request cannot be: the caller's mistake, in words. */
-class BadRequestError extends Error {
-  override readonly name = 'BadRequestError'
-}
-
 const maxBodyBytes = 1024 * 1024
 
 /**
- * The server behind `control.sock`: who can open the socket is its owner, and may ask and change everything. Answers are JSON;
- * mistakes are `{ "error": … }` with status 422.
+ * The server behind `control.sock`: who can open the socket is its owner, and may ask and change everything. Answers are JSON,
+ * but for the bytes of files; mistakes are `{ "error": … }` with status 422.
  */
 export function createControlServer(deps: ControlDeps): Server {
   return createServer((request, response) => {
-    answer(deps, request).then(
-      (value) => {
-        if (value === undefined) replyJson(404, { error: 'not here' })
-        else replyJson(200, value)
-      },
-      (error: unknown) => {
-        const isMistake =
-          error instanceof BadRequestError ||
-          error instanceof SettingsError ||
-          error instanceof NoSuchUpstreamError
-        if (!isMistake) deps.log.error({ event: 'control.failed', err: error })
-        const message = error instanceof Error ? error.message : String(error)
-        replyJson(isMistake ? 422 : 500, { error: message })
-      },
-    )
+    const answered = async (): Promise<void> => {
+      if (await answerFiles(deps.files, request, response)) return
+      const value = await answer(deps, request)
+      if (value === undefined) replyJson(404, { error: 'not here' })
+      else replyJson(200, value)
+    }
+    answered().catch((error: unknown) => {
+      if (response.destroyed) return
+      const isMistake =
+        error instanceof BadRequestError ||
+        error instanceof SettingsError ||
+        error instanceof NotShownError ||
+        error instanceof NoSuchUpstreamError
+      if (!isMistake) deps.log.error({ event: 'control.failed', err: error })
+      const message = error instanceof Error ? error.message : String(error)
+      if (response.headersSent) response.destroy()
+      else replyJson(isMistake ? 422 : 500, { error: message })
+    })
     const replyJson = (status: number, value: unknown): void => {
       const text = JSON.stringify(value)
       reply(response, status, { 'content-type': 'application/json' }, text)

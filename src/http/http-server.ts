@@ -1,12 +1,14 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Log } from '../ports/log.ts'
 import type { BuildLogs } from '../substituter/build-logs.ts'
+import type { Listings } from '../substituter/listings.ts'
 import type { Realisations } from '../substituter/realisations.ts'
 import type { Substituter } from '../substituter/substituter.ts'
 import { TransferBrokenError } from '../substituter/transfer.ts'
 import { clientOf } from './client.ts'
 import { answerExplain, type ExplainRouteDeps } from './explain-route.ts'
 import type { HttpMeter } from './http-meter.ts'
+import { answerListing } from './listing-route.ts'
 import { answerLog } from './log-route.ts'
 import { answerNarinfo } from './narinfo-route.ts'
 import { answerNar } from './nar-route.ts'
@@ -20,6 +22,7 @@ export type HttpDeps = ExplainRouteDeps & {
   readonly substituter: Substituter
   readonly buildLogs: BuildLogs
   readonly realisations: Realisations
+  readonly listings: Listings
   readonly meter: HttpMeter
   readonly log: Log
   /** The text of nix-cache-info. */
@@ -115,6 +118,9 @@ async function dispatch(
   switch (route.kind) {
     case 'narinfo':
       await answerNarinfo(deps, response, route.hash)
+      return
+    case 'listing':
+      await answerListing(deps.listings, response, route.hash, signal)
       return
     case 'nar':
       await answerNar(deps, request, response, route.key, signal)

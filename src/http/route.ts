@@ -6,6 +6,7 @@ import { parseBaseName, parseStorePathHash, type StorePathHash } from '../nix/st
 export type Route =
   | { readonly kind: 'cache-info' }
   | { readonly kind: 'narinfo'; readonly hash: StorePathHash }
+  | { readonly kind: 'listing'; readonly hash: StorePathHash }
   | { readonly kind: 'nar'; readonly key: NarFileKey }
   | { readonly kind: 'log'; readonly derivation: string }
   | { readonly kind: 'realisation'; readonly output: DrvOutput }
@@ -14,7 +15,7 @@ export type Route =
   | { readonly kind: 'healthz' }
   | { readonly kind: 'readyz' }
   | { readonly kind: 'metrics' }
-  /** The rest of the cache protocol (listings, debuginfo), until it can be vouched for; and anything else. */
+  /** The rest of the cache protocol (debuginfo), until it can be vouched for; and anything else. */
   | { readonly kind: 'not-served' }
 
 const fixedRoutes: ReadonlyMap<string, Route> = new Map<string, Route>([
@@ -27,6 +28,7 @@ const fixedRoutes: ReadonlyMap<string, Route> = new Map<string, Route>([
 
 const explainPrefix = '/api/v1/explain/'
 const narinfoSuffix = '.narinfo'
+const listingSuffix = '.ls'
 const realisationSuffix = '.doi'
 const notServed: Route = { kind: 'not-served' }
 
@@ -37,6 +39,10 @@ export function parseRoute(target: string): Route {
   if (path.endsWith(narinfoSuffix)) {
     const hash = parseStorePathHash(path.slice(1, -narinfoSuffix.length))
     return hash === null ? notServed : { kind: 'narinfo', hash }
+  }
+  if (path.endsWith(listingSuffix)) {
+    const hash = parseStorePathHash(path.slice(1, -listingSuffix.length))
+    return hash === null ? notServed : { kind: 'listing', hash }
   }
   if (path.startsWith('/nar/')) {
     const key = parseNarFileName(path.slice('/nar/'.length))

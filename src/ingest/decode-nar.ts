@@ -24,7 +24,7 @@ export function assertDecodable(
 
 /**
  * The NAR in a file of the given compression, in pieces, as fast as the consumer takes them. A broken encoding throws a
- * `BadNarError`; what the body throws passes through. `maxBytes` is where a bomb may be given up.
+ * `BadNarError`; what the body throws passes through. A piece holds until the next one is asked for. `maxBytes` is where a bomb may be given up.
  */
 export function decodeNar(compression: Compression, body: Body, maxBytes: number): Body {
   assertDecodable(compression)

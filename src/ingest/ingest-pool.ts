@@ -1,14 +1,10 @@
 import { extname } from 'node:path'
-import { Worker } from 'node:worker_threads'
-import type { IngestEvents, IngestOutcome, NarIngest } from '../ports/nar-ingest.ts'
-import type { WorkerReport, WorkerRequest, WorkerSetup } from './worker-messages.ts'
-
-type Running = {
-  readonly worker: Worker
-  readonly events: IngestEvents
-  readonly resolve: (outcome: IngestOutcome) => void
-  readonly reject: (error: unknown) => void
-}
+import type { NarIngest } from '../ports/nar-ingest.ts'
+import type { NarReader, PromisedNar, StoredFile } from '../ports/nar-reader.ts'
+import { askThreads } from './ask-threads.ts'
+import { readThroughThreads } from './read-through-threads.ts'
+import type { SharedFile, WorkerSetup } from './worker-messages.ts'
+import { createWorkerThreads, type Later, type WorkerThreads } from './worker-threads.ts'
 
 /** The source runs as TypeScript, the packed package as JavaScript: the worker's file has this file's extension. */
 const workerFile = new URL(`../ingest-worker${extname(import.meta.url)}`, import.meta.url)
@@ -20,100 +16,88 @@ const workerFile = new URL(`../ingest-worker${extname(import.meta.url)}`, import
 const resourceLimits = { maxYoungGenerationSizeMb: 3 }
 
 /** Worker threads that can be told of other upstreams: jobs that are given later use those. */
-export type IngestPool = NarIngest & { configure(setup: WorkerSetup): void }
+export type IngestPool = NarIngest & {
+  /** The same threads, at work on NARs that are stored. */
+  readonly reader: NarReader
+  configure(setup: WorkerSetup): void
+}
+
+export type PoolOptions = {
+  /** A thread died, which fails its jobs; it is replaced, after a pause where it died at its start. */
+  readonly died?: (error: unknown) => void
+  readonly later?: Later
+  /** What the threads run. */
+  readonly file?: URL
+}
 
 /** Ingestion in `size` worker threads. A thread that dies fails its jobs and is replaced. */
-export function createIngestPool(size: number, initial: WorkerSetup): IngestPool {
-  const running = new Map<number, Running>()
-  const workers = new Set<Worker>()
-  let lastId = 0
-  let isClosed = false
+export function createIngestPool(
+  size: number,
+  initial: WorkerSetup,
+  { died = () => undefined, file = workerFile, ...timing }: PoolOptions = {},
+): IngestPool {
   let setup = initial
-
-  const spawn = (): void => {
-    const worker = new Worker(workerFile, { workerData: setup, resourceLimits })
-    workers.add(worker)
-    let failure: unknown = null
-    worker.on('message', (report: WorkerReport) => {
-      handle(running, report)
-    })
-    worker.on('error', (error) => {
-      failure = error
-    })
-    worker.on('exit', () => {
-      workers.delete(worker)
-      for (const [id, job] of running) {
-        if (job.worker !== worker) continue
-        running.delete(id)
-        job.reject(new Error('an ingest worker thread died', { cause: failure }))
-      }
-      if (!isClosed) spawn()
-    })
-  }
-  for (let count = 0; count < size; count += 1) spawn()
-
+  const threads = createWorkerThreads({
+    ...{ size, file, died, ...timing },
+    options: () => ({ workerData: setup, resourceLimits }),
+  })
   return {
-    ingest(job, events, signal) {
-      signal.throwIfAborted()
-      const worker = leastBusy(workers, running)
-      const id = (lastId += 1)
-      const post = (message: WorkerRequest): void => {
-        worker.postMessage(message)
-      }
-      return new Promise<IngestOutcome>((resolve, reject) => {
-        const abort = (): void => {
-          post({ kind: 'abort', id })
-        }
-        signal.addEventListener('abort', abort)
-        const finished =
-          <T>(settle: (value: T) => void) =>
-          (value: T): void => {
-            signal.removeEventListener('abort', abort)
-            settle(value)
-          }
-        running.set(id, { worker, events, resolve: finished(resolve), reject: finished(reject) })
-        post({ kind: 'start', id, job })
-      })
+    reader: createReader(threads),
+    async ingest(job, events, signal) {
+      return await askThreads(
+        threads,
+        (id) => ({ kind: 'start', id, job }),
+        signal,
+        (report) => {
+          if (report.kind === 'released') events.released(report.bytes, report.etag)
+          else if (report.kind === 'source-failed') events.sourceFailed(report.failure)
+          else if (report.kind === 'fetched') events.fetched(report.upstream, report.bytes)
+          return report.kind === 'done' ? { result: report.outcome } : null
+        },
+      )
     },
     configure(next) {
       setup = next
-      const message: WorkerRequest = { kind: 'configure', setup }
-      for (const worker of workers) worker.postMessage(message)
+      threads.tellAll({ kind: 'configure', setup })
     },
-    async close() {
-      isClosed = true
-      await Promise.all([...workers].map((worker) => worker.terminate()))
-    },
+    close: () => threads.close(),
   }
 }
 
-function leastBusy(workers: ReadonlySet<Worker>, running: ReadonlyMap<number, Running>): Worker {
-  const loads = new Map([...workers].map((worker) => [worker, 0]))
-  for (const { worker } of running.values()) loads.set(worker, (loads.get(worker) ?? 0) + 1)
-  const [least] = [...loads].sort(([, one], [, other]) => one - other)
-  if (least === undefined) throw new Error('no ingest worker thread is running')
-  return least[0]
+function createReader(threads: WorkerThreads): NarReader {
+  return {
+    async list(file, narinfo, signal) {
+      const [stored, promised] = [shared(file), promisedOf(narinfo)]
+      return await askThreads(
+        threads,
+        (id) => ({ kind: 'list', id, stored, promised }),
+        signal,
+        (report) => (report.kind === 'listed' ? { result: report.outcome } : null),
+      )
+    },
+    async verify(file, narinfo, signal) {
+      const [stored, promised] = [shared(file), promisedOf(narinfo)]
+      return await askThreads(
+        threads,
+        (id) => ({ kind: 'verify', id, stored, promised }),
+        signal,
+        (report) => (report.kind === 'verified' ? { result: report.isRight } : null),
+      )
+    },
+    read: (file, part, signal) =>
+      readThroughThreads(
+        threads,
+        (id) => ({ kind: 'read', id, stored: shared(file), part }),
+        signal,
+      ),
+  }
 }
 
-function handle(running: Map<number, Running>, report: WorkerReport): void {
-  const job = running.get(report.id)
-  if (job === undefined) return
-  switch (report.kind) {
-    case 'released':
-      job.events.released(report.bytes, report.etag)
-      return
-    case 'source-failed':
-      job.events.sourceFailed(report.failure)
-      return
-    case 'fetched':
-      job.events.fetched(report.upstream, report.bytes)
-      return
-    case 'done':
-      running.delete(report.id)
-      job.resolve(report.outcome)
-      return
-    case 'error':
-      running.delete(report.id)
-      job.reject(report.error)
-  }
+function shared({ file, compression }: StoredFile): SharedFile {
+  return { fd: file.fd, compression }
+}
+
+/** Only what is needed crosses to the thread. */
+function promisedOf({ storePath, narHash, narSize, ca }: PromisedNar): PromisedNar {
+  return { storePath, narHash, narSize, ca }
 }

@@ -23,7 +23,7 @@ export const lzmaBufferBytes = 256 * 1024
 const concatenated = 0x08
 
 export type LzmaCoder = Disposable & {
-  /** Takes at most `lzmaBufferBytes` more and gives what that makes; the pieces are the caller's own. */
+  /** Takes at most `lzmaBufferBytes` more and gives what that makes; a piece holds until the next one is asked for. */
   take(input: Uint8Array): Generator<Uint8Array>
   /** Ends the input and gives the rest. */
   finish(): Generator<Uint8Array>
@@ -72,6 +72,7 @@ function open(
     dispose()
     return null
   }
+  const piece = Buffer.allocUnsafeSlow(lzmaBufferBytes)
   function* run(input: Uint8Array, action: number): Generator<Uint8Array> {
     lzma.HEAPU8.set(input, inputAt)
     stream.setInput(inputAt, input.length)
@@ -79,7 +80,11 @@ function open(
       stream.setOutput(outputAt, lzmaBufferBytes)
       const result = code(stream, action)
       const produced = lzmaBufferBytes - stream.availOut
-      if (produced > 0) yield Buffer.from(lzma.HEAPU8.subarray(outputAt, outputAt + produced))
+      if (produced > 0) {
+        // Not a view: the module's memory moves when another stream needs more of it.
+        piece.set(lzma.HEAPU8.subarray(outputAt, outputAt + produced))
+        yield piece.subarray(0, produced)
+      }
       if (result === LZMA_STREAM_END) return
       // "No progress possible" without input left only asks for more of it.
       const wantsInput = action === LZMA_RUN && stream.availIn === 0

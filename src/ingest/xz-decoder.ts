@@ -15,7 +15,8 @@ const memoryLimit = 80n * 1024n * 1024n
 const headBytes = 2048
 
 /**
- * Decodes an xz file, given and returned in pieces; what is no complete xz file throws a `BadNarError`. All decoders of a
+ * Decodes an xz file, given and returned in pieces, each of which holds until the next one is asked for; what is no complete xz file throws a
+ * `BadNarError`. All decoders of a
  * thread share 256 MiB: one that finds none left waits for another to end.
  */
 export async function* decodeXz(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

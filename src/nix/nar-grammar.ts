@@ -117,7 +117,7 @@ export class NarGrammar implements StringSink {
   #target(raw: Uint8Array): void {
     if (raw.includes(0)) throw this.#error('bad-target')
     this.#state = 'leaf-end'
-    this.#handler.symlink?.(utf8.decode(raw))
+    this.#handler.symlink?.(utf8.decode(raw), raw)
   }
 
   #wordError(): NarError {

@@ -20,5 +20,6 @@ export type NarHandler = {
   /** A part of the file's bytes: a view of the chunk that was written, not a copy. */
   readonly contents?: (chunk: Uint8Array) => void
   readonly endFile?: () => void
-  readonly symlink?: (target: string) => void
+  /** `rawTarget` is only valid during the call. */
+  readonly symlink?: (target: string, rawTarget: Uint8Array) => void
 }

@@ -3,6 +3,8 @@ import type { StorePathHash } from '../nix/store-path.ts'
 
 /** A NAR's file that can be read while it is renamed or removed. */
 export type NarFile = {
+  /** The open file's descriptor, for worker threads of this process; of use until `close`. */
+  readonly fd: number
   /** Bytes in the file now. */
   size(): Promise<number>
   /** Reads into `buffer` from `position`; returns the bytes read, 0 at the end. */

@@ -161,7 +161,10 @@ function isOffered(inquiry: Inquiry, key: NarFileKey): boolean {
  * Whether a record that was not certain must not be served from: what the upstreams said lately contradicts it, as far as that is
  * remembered, or the rule wants everybody's word and nobody was asked.
  */
-function isContradicted({ policy, finder }: NarAnswerDeps, found: StoredAnswer): boolean {
+export function isContradicted(
+  { policy, finder }: Pick<NarAnswerDeps, 'policy' | 'finder'>,
+  found: StoredAnswer,
+): boolean {
   const { certainIn, key } = found.stored
   const needsEverybody = found.answer.verdict.rule?.onDivergence === 'refuse'
   if (certainIn === policy().choiceEpoch) return false
@@ -196,7 +199,7 @@ async function fromTransfer(
 }
 
 /** The preferred trusted claim for exactly this NAR: any upstream's will do, so all are awaited before there is none. */
-async function trustedFor(inquiry: Inquiry, key: NarKey): Promise<TrustedAnswer | null> {
+export async function trustedFor(inquiry: Inquiry, key: NarKey): Promise<TrustedAnswer | null> {
   await inquiry.chosen
   const early = trustedNow(inquiry, key)
   if (early !== null) return early
@@ -209,7 +212,8 @@ function trustedNow(answers: TrustedAnswers, key: NarKey): TrustedAnswer | null 
   return trusted.find(({ verdict }) => isSameNar(narKeyOf(verdict.narinfo), key)) ?? null
 }
 
-function noClaim(inquiry: Inquiry): NoClaim {
+/** What there is to say where nothing is trusted. */
+export function noClaim(inquiry: Inquiry): NoClaim {
   const { slots } = inquiry
   const suspended = [...inquiry.askedUnder.suspended]
   return { kind: slots.some(isOutage) ? 'unknown' : 'absent', slots, suspended }

@@ -12,6 +12,7 @@ import { answerNar, type NarAnswerDeps, peekNar } from './nar-answers.ts'
 import { createPartialBodies } from './partial-bodies.ts'
 import type { Signing } from './render-narinfo.ts'
 import { createServedBodies } from './served-bodies.ts'
+import { underOnePolicy } from './under-one-policy.ts'
 
 export type * from './answers.ts'
 
@@ -107,19 +108,5 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
       known.clear()
       bodies.policyChanged()
     },
-  }
-}
-
-/** Finds an answer by the policy of now: one that changed while the answer was looked for has it looked for again. */
-async function underOnePolicy<Answer>(
-  { policy }: Pick<SubstituterDeps, 'policy'>,
-  find: () => Promise<Answer>,
-  discard: (answer: Answer) => Promise<void> = () => Promise.resolve(),
-): Promise<Answer> {
-  for (;;) {
-    const before = policy()
-    const answer = await find()
-    if (policy() === before) return answer
-    await discard(answer)
   }
 }

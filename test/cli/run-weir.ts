@@ -13,6 +13,9 @@ export async function weir(...args: readonly string[]): Promise<CommandResult> {
     homeDir: '/nonexistent',
     cores: 1,
     out: (text) => (stdout += text),
+    write: async (bytes) => {
+      stdout += Buffer.from(bytes).toString()
+    },
     err: (text) => (stderr += text),
     isTerminal: false,
     signals: new EventEmitter(),

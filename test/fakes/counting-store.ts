@@ -10,6 +10,7 @@ export function countingStore(store: NarStore): CountingStore {
     openFiles += 1
     let isOpen = true
     return {
+      fd: file.fd,
       size: () => file.size(),
       read: (buffer, position) => file.read(buffer, position),
       close: async () => {

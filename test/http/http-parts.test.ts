@@ -34,6 +34,7 @@ const routes: readonly (readonly [target: string, Route])[] = [
   ['/metrics', { kind: 'metrics' }],
   [`/${hashText}.narinfo`, { kind: 'narinfo', hash }],
   [`/${hashText}.narinfo?x=/../y`, { kind: 'narinfo', hash }],
+  [`/${hashText}.ls`, { kind: 'listing', hash }],
   [`//${hashText}.narinfo`, { kind: 'narinfo', hash }],
   [`/nar/${nar}`, { kind: 'nar', key }],
   [`/nar/${nar}?token=1`, { kind: 'nar', key }],
@@ -49,7 +50,9 @@ for (const [target, expected] of routes) {
 
 const unserved: Readonly<Record<string, readonly string[]>> = {
   'the rest of the protocol': [
-    `/${hashText}.ls`,
+    `/nar/${hashText}.ls`,
+    `/${hashText}.ls/`,
+    `/${hashText.slice(1)}.ls`,
     '/realisations/sha256:0123!out.doi',
     '/debuginfo/0123456789012345678901234567890123456789.debug',
   ],
@@ -168,7 +171,18 @@ t.test('a target is never more than its route says, and never throws', async () 
       '-',
       '.drv',
     ),
-    fc.constantFrom('nar', 'log', '.narinfo', '.nar.zst', hashText, narHash, nar, drv, 'http://x'),
+    fc.constantFrom(
+      'nar',
+      'log',
+      '.narinfo',
+      '.ls',
+      '.nar.zst',
+      hashText,
+      narHash,
+      nar,
+      drv,
+      'http://x',
+    ),
     fc.string({ unit: 'binary', maxLength: 8 }),
   )
   const targets = fc.array(piece, { maxLength: 8 }).map((pieces) => pieces.join(''))
@@ -181,6 +195,7 @@ t.test('a target is never more than its route says, and never throws', async () 
           ok(target.includes(`/nar/${narFileName(route.key)}`))
           break
         case 'narinfo':
+        case 'listing':
         case 'explain':
           ok(/^[0-9a-df-np-sv-z]{32}$/.test(route.hash))
           break

@@ -1,6 +1,7 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -27,12 +28,16 @@ import { createEncoder } from '../../src/ingest/encoders.ts'
 import { ingest } from '../../src/ingest/ingestion.ts'
 import { NarVerifier } from '../../src/ingest/nar-verifier.ts'
 import { PushStream } from '../../src/ingest/push-stream.ts'
+import { listStored } from '../../src/ingest/list-stored.ts'
 import { keptEtag, madeEtag } from '../../src/ingest/representation.ts'
+import { verifyStored } from '../../src/ingest/verify-stored.ts'
+import { pauseAfter } from '../../src/ingest/worker-threads.ts'
 import { ZstdFrameError, ZstdFrames } from '../../src/ingest/zstd-frames.ts'
 import type { Compression } from '../../src/nix/compression.ts'
 import { formatContentAddress, parseContentAddress } from '../../src/nix/content-address.ts'
 import { formatHash, parseHash } from '../../src/nix/hash.ts'
 import type { IngestEvents, IngestJob, NarIngest, NarSource } from '../../src/ports/nar-ingest.ts'
+import type { PromisedNar } from '../../src/ports/nar-reader.ts'
 import { UpstreamError, type UpstreamBody } from '../../src/ports/upstream.ts'
 import type { HttpUpstreamOptions } from '../../src/upstream/http-upstream.ts'
 import {
@@ -56,8 +61,8 @@ import {
   sha256,
   type TestSource,
 } from '../fakes/ingest-run.ts'
-import { must, pathHash, selfNar, selfNarinfo } from '../nix/fixtures.ts'
-import { writeNar } from '../nix/tree.ts'
+import { must, path as storePathNamed, pathHash, selfNar, selfNarinfo } from '../nix/fixtures.ts'
+import { narString, writeNar } from '../nix/tree.ts'
 
 const seed = 20260730
 const dir = t.testdir()
@@ -1202,6 +1207,66 @@ t.test('a pushed stream', async (t) => {
   })
 })
 
+/* What is stored. */
+
+/** What a trusted claim promises of a NAR. */
+function promiseOf(nar: Uint8Array, changes: Partial<PromisedNar> = {}): PromisedNar {
+  return {
+    storePath: storePathNamed('00000000000000000000000000000000-x'),
+    narHash: must(parseHash(sha256(nar))),
+    narSize: BigInt(nar.length),
+    ca: null,
+    ...changes,
+  }
+}
+
+/** A stored file in memory. */
+const inMemory = (bytes: Uint8Array) => ({
+  read: async (buffer: Uint8Array, position: number) => {
+    const part = bytes.subarray(position, position + buffer.length)
+    buffer.set(part)
+    return part.length
+  },
+})
+
+t.test('a damaged file is told as such, and never listed or taken for right', async (t) => {
+  const promised = promiseOf(smallNar)
+  for (const encoding of ['none', 'zstd', 'xz', 'gzip'] as const) {
+    const whole = await encodeNar(encoding, smallNar)
+    const right = await listStored(inMemory(whole), encoding, promised)
+    t.match(right, { kind: 'listed' })
+    t.equal(await verifyStored(inMemory(whole), encoding, promised), true)
+    const check = async (bytes: Uint8Array, what: string): Promise<void> => {
+      const outcome = await listStored(inMemory(bytes), encoding, promised)
+      const isRight = await verifyStored(inMemory(bytes), encoding, promised)
+      equal(isRight, outcome.kind === 'listed', what)
+      // Some bits of an encoding say nothing of its content.
+      if (outcome.kind === 'listed') deepEqual(outcome, right, what)
+      else equal(outcome.kind, 'corrupt', what)
+    }
+    for (let at = 0; at < whole.length; at += 1) {
+      const mutated = Uint8Array.from(whole)
+      mutated[at] = (mutated[at] ?? 0) ^ (1 << (at % 8))
+      await check(mutated, `${encoding}, byte ${at}`)
+      if (at % 8 === 0) {
+        const cut = await listStored(inMemory(whole.subarray(0, at)), encoding, promised)
+        equal(cut.kind, 'corrupt', `${encoding}, cut at ${at}`)
+      }
+    }
+    const other = await encodeNar(encoding, selfNar)
+    t.match(await listStored(inMemory(other), encoding, promised), { kind: 'corrupt' })
+  }
+})
+
+t.test('what is the promised file and no NAR is not listed, and not called damaged', async (t) => {
+  const noNar = Buffer.from('no NAR at all')
+  const trailing = Buffer.concat([smallNar, narString('more')])
+  for (const bytes of [noNar, trailing, smallNar.subarray(0, 64)]) {
+    const outcome = await listStored(inMemory(bytes), 'none', promiseOf(bytes))
+    t.match(outcome, { kind: 'unlistable', why: /^malformed NAR near byte/ })
+  }
+})
+
 t.test('worker threads', async (t) => {
   type Handler = (request: IncomingMessage, response: ServerResponse) => void
   const handlers = new Map<string, Handler>()
@@ -1379,5 +1444,133 @@ t.test('worker threads', async (t) => {
     await closing.close()
     await rejected
     await t.rejects(start(closing, smallNar, []), 'and none is taken afterwards')
+  })
+
+  const openStored = async (encoding: Encoding, bytes: Uint8Array) => {
+    const path = join(dir, `stored-${(files += 1)}`)
+    writeFileSync(path, bytes)
+    const file = await open(path, 'r')
+    // Descriptors are of the open file, whatever becomes of its name.
+    rmSync(path)
+    t.teardown(() => file.close().catch(() => undefined))
+    return { file: { fd: file.fd }, compression: encoding, close: () => file.close() }
+  }
+  const signal = new AbortController().signal
+
+  t.test('a stored NAR is listed, verified and read, in every encoding', async (t) => {
+    for (const encoding of encodings) {
+      const stored = await openStored(encoding, await encodeNar(encoding, patternNar))
+      const promised = promiseOf(patternNar)
+      const outcome = await pool.reader.list(stored, promised, signal)
+      const listing = outcome.kind === 'listed' ? Buffer.from(outcome.listing).toString() : ''
+      t.match(listing, /"bin":\{"type":"regular","size":150000,"executable":true,"narOffset":\d+\}/)
+      const offset = Number(/"narOffset":(\d+)/.exec(listing)?.[1])
+      t.ok(await pool.reader.verify(stored, promised, signal), encoding)
+      const wrong = { ...promised, narSize: promised.narSize + 8n }
+      t.notOk(await pool.reader.verify(stored, wrong, signal), encoding)
+      for (const [first, size] of [
+        [offset, 150_000],
+        [offset + 1, 1],
+        [0, patternNar.length],
+        [patternNar.length, 0],
+      ] as const) {
+        const part = await collect(pool.reader.read(stored, { offset: first, size }, signal))
+        t.ok(isSame(part, patternNar.subarray(first, first + size)), `${encoding}, ${first}`)
+      }
+      const beyond = { offset: patternNar.length - 5, size: 6 }
+      await t.rejects(collect(pool.reader.read(stored, beyond, signal)), /ends before/)
+    }
+  })
+
+  t.test('a content address counts when a stored NAR is verified', async (t) => {
+    const stored = await openStored('none', selfNar)
+    const storePath = storePathNamed(/StorePath: .*\/(.*)/.exec(selfNarinfo)?.[1] ?? '')
+    const ca = parseContentAddress(/CA: (.*)/.exec(selfNarinfo)?.[1] ?? '')
+    const promised = promiseOf(selfNar, { storePath, ca })
+    t.equal(await pool.reader.verify(stored, promised, signal), true)
+    const other = storePathNamed('00000000000000000000000000000000-x')
+    t.equal(await pool.reader.verify(stored, { ...promised, storePath: other }, signal), false)
+  })
+
+  t.test('a file that cannot be read is Weir’s own failure', async (t) => {
+    const folder = await open(dir, 'r')
+    const stored = { file: { fd: folder.fd }, compression: 'zstd' } as const
+    await t.rejects(pool.reader.list(stored, promiseOf(smallNar), signal), /EISDIR/)
+    await t.rejects(pool.reader.verify(stored, promiseOf(smallNar), signal), /EISDIR/)
+    await t.rejects(collect(pool.reader.read(stored, { offset: 0, size: 1 }, signal)), /EISDIR/)
+    await folder.close()
+  })
+
+  t.test('a read that is left or aborted lets go of its file, and of it alone', async (t) => {
+    const nar = mixedNar(5_000_000, seed)
+    const stored = await openStored('none', nar)
+    const whole = { offset: 0, size: nar.length }
+    const other = pool.reader.read(stored, whole, signal)
+    for await (const piece of pool.reader.read(stored, whole, signal)) {
+      ok(piece.length > 0 && piece.length < nar.length)
+      break
+    }
+    const abort = new AbortController()
+    const aborted = async (): Promise<void> => {
+      for await (const piece of pool.reader.read(stored, whole, abort.signal)) {
+        ok(piece.length > 0)
+        abort.abort()
+      }
+    }
+    await t.rejects(aborted(), { name: 'AbortError' })
+    const aborting = new AbortController()
+    const listing = pool.reader.list(stored, promiseOf(nar), aborting.signal)
+    aborting.abort()
+    await t.rejects(listing, { name: 'AbortError' })
+    await t.rejects(pool.reader.verify(stored, promiseOf(nar), AbortSignal.abort()), {
+      name: 'AbortError',
+    })
+    t.ok(isSame(await collect(other), nar))
+  })
+
+  t.test('a thread that dies fails what it reads, and is replaced at once', async (t) => {
+    const deaths: unknown[] = []
+    const one = createIngestPool(1, setup, { died: (error) => deaths.push(error) })
+    const stored = await openStored('none', bigNar)
+    const whole = { offset: 0, size: bigNar.length }
+    const reading = (async () => {
+      for await (const piece of one.reader.read(stored, whole, signal)) {
+        ok(piece.length > 0)
+        // An upstream that is none ends the thread.
+        one.configure({ upstreams: [{ ...upstreamNamed('a'), url: 'no url' }] })
+        one.configure(setup)
+      }
+    })()
+    await t.rejects(reading, /worker thread died/)
+    t.equal(deaths.length, 1)
+    t.ok(isSame(await collect(one.reader.read(stored, whole, signal)), bigNar))
+    await one.close()
+  })
+
+  t.test('threads that die at their start are replaced after ever longer pauses', async (t) => {
+    t.same([0, 1, 2, 3, 9, 10, 2000].map(pauseAfter), [0, 100, 200, 400, 25_600, 30_000, 30_000])
+    const pauses: { readonly act: () => void; readonly ms: number }[] = []
+    let paused = Promise.withResolvers<undefined>()
+    const dying = createIngestPool(1, setup, {
+      file: new URL('data:text/javascript,throw new Error("broken")'),
+      later: (act, ms) => {
+        pauses.push({ act, ms })
+        paused.resolve(undefined)
+        return () => pauses.splice(0)
+      },
+    })
+    const stored = await openStored('none', smallNar)
+    const list = () => dying.reader.list(stored, promiseOf(smallNar), signal)
+    for (const expected of [100, 200, 400]) {
+      await t.rejects(list(), /worker thread died/, 'what was given to it')
+      await paused.promise
+      t.equal(pauses[0]?.ms, expected)
+      await t.rejects(list(), /no ingest worker thread runs/, 'nobody waits through a pause')
+      paused = Promise.withResolvers()
+      pauses.shift()?.act()
+    }
+    await t.rejects(list(), /worker thread died/)
+    await dying.close()
+    t.same(pauses, [], 'nothing is started after the end')
   })
 })

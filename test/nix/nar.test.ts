@@ -7,6 +7,8 @@ import { parseContentAddress } from '../../src/nix/content-address.ts'
 import { type Hash, formatHash, hashEquals } from '../../src/nix/hash.ts'
 import { createContentHasher, supportsContentHash } from '../../src/nix/nar-content-hash.ts'
 import { NarError, type NarHandler, createNarParser } from '../../src/nix/nar.ts'
+import { type ListingNode, lookUp, parseNarListing } from '../../src/nix/listing-lookup.ts'
+import { createNarLister, type ListingLimits, NarListingError } from '../../src/nix/nar-listing.ts'
 import { must, pathHash, selfNar, treeNar } from './fixtures.ts'
 import {
   type Tree,
@@ -462,4 +464,167 @@ t.test('git trees are not supported, and say so', async (t) => {
   t.equal(contentHash(treeNar, git, []), null)
   t.ok(supportsContentHash(helloAddress))
   t.ok(supportsContentHash(selfAddress))
+})
+
+/* Listings. */
+
+function list(nar: Uint8Array, sizes: readonly number[] = [], limits?: ListingLimits): Buffer {
+  const lister = createNarLister(limits)
+  for (const chunk of chunksOf(nar, sizes)) lister.write(chunk)
+  return lister.end()
+}
+
+/** The tree that a listing speaks of, its contents taken from where it says that they are. */
+function treeOf(node: ListingNode, nar: Uint8Array): Tree {
+  switch (node.type) {
+    case 'regular': {
+      const contents = new Uint8Array(nar.subarray(node.narOffset, node.narOffset + node.size))
+      return { type: 'regular', contents, executable: node.executable === true }
+    }
+    case 'symlink':
+      return { type: 'symlink', target: node.target }
+    case 'directory': {
+      const entries = Object.entries(node.entries)
+      return sorted(
+        directory(...entries.map(([name, child]): [string, Tree] => [name, treeOf(child, nar)])),
+      )
+    }
+  }
+}
+
+t.test('the listing of a NAR is the one that Nix wrote beside it', async (t) => {
+  t.equal(
+    list(treeNar).toString(),
+    '{"version":1,"root":{"type":"directory","entries":{"empty":{"type":"regular","size":0,"narOffset":232},' +
+      '"link":{"type":"symlink","target":"run.sh"},"run.sh":{"type":"regular","size":18,"executable":true,"narOffset":640},' +
+      '"sub":{"type":"directory","entries":{"x":{"type":"regular","size":2,"narOffset":984}}}}}}',
+  )
+  t.equal(
+    list(writeNar({ type: 'symlink', target: '/x"\\\n\u0001\u007f' })).toString(),
+    '{"version":1,"root":{"type":"symlink","target":"/x\\"\\\\\\n\\u0001\u007f"}}',
+  )
+})
+
+t.test('a listing says what every tree has, and where, however the bytes are cut', async () => {
+  const sizes = fc.array(fc.integer({ min: 1, max: 64 }), { minLength: 1, maxLength: 8 })
+  fc.assert(
+    fc.property(anyTree, sizes, (tree, sizes) => {
+      const nar = writeNar(tree)
+      deepEqual(treeOf(parseNarListing(list(nar, sizes)), nar), sorted(tree))
+    }),
+    { seed, numRuns: 150 },
+  )
+})
+
+t.test('a listing is in the NAR’s order, whatever the names', async (t) => {
+  const names = ['10', '9', '__proto__', 'constructor', '\ufffd', '\ufeffx']
+  const nar = writeNar(directory(...names.map((name): [string, Tree] => [name, file('x')])))
+  const text = list(nar).toString()
+  t.same(
+    [...text.matchAll(/"([^"]*)":\{"type":"regular"/g)].map(([, name]) => name),
+    names.toSorted(),
+  )
+  const root = parseNarListing(Buffer.from(text))
+  t.match(root, { type: 'directory' })
+  for (const name of names) {
+    t.match(lookUp(root, [name], { storePath: '/s/p', last: 'follow' }), { path: [name] }, name)
+  }
+})
+
+t.test('no part of a NAR has a listing, and no malformed one', async (t) => {
+  for (let length = 0; length < treeNar.length; length += 1) {
+    t.throws(() => list(treeNar.subarray(0, length)), NarError)
+  }
+  t.throws(() => list(Buffer.concat([treeNar, Buffer.alloc(8)])), { code: 'trailing-bytes' })
+})
+
+t.test('a name or target that is not UTF-8 has no place in a listing', async (t) => {
+  const bad = Uint8Array.of(0x62, 0xff)
+  const inDirectory = (entry: Uint8Array) =>
+    Buffer.concat([inNar('(', 'type', 'directory'), entry, narString(')')])
+  const named = inDirectory(writeEntry(bad, writeNode(file('x'))))
+  const linked = inNar('(', 'type', 'symlink', 'target', bad, ')')
+  for (const nar of [named, linked]) {
+    parse(nar)
+    t.throws(() => list(nar), { name: 'NarListingError', code: 'not-utf8' })
+  }
+})
+
+t.test('a listing has its bounds, to the entry and to the byte', async (t) => {
+  const nar = writeNar(directory(['a', directory(['é', file('x')])], ['b', file('y')]))
+  const bytes = list(nar).length
+  t.equal(list(nar, [], { maxEntries: 3, maxBytes: bytes }).length, bytes)
+  for (const [limits, code] of [
+    [{ maxEntries: 2, maxBytes: bytes }, 'too-many-entries'],
+    [{ maxEntries: 3, maxBytes: bytes - 1 }, 'too-large'],
+  ] as const) {
+    t.throws(
+      () => list(nar, [], limits),
+      new NarListingError(
+        code,
+        code === 'too-large'
+          ? `its listing is longer than ${bytes - 1} bytes`
+          : 'it has more than 2 entries',
+      ),
+    )
+  }
+})
+
+t.test('a file is found along the symlinks that stay inside', async (t) => {
+  const storePath = '/nix/store/00000000000000000000000000000000-x'
+  const link = (target: string): Tree => ({ type: 'symlink', target })
+  const root = parseNarListing(
+    list(
+      writeNar(
+        directory(
+          ['bin', directory(['x', file('x', 'executable')], ['y', link('x')])],
+          ['lib', directory(['deep', directory(['up', link('../../bin/y')])])],
+          ['lib64', link('lib')],
+          ['abs', link(`${storePath}/bin/./x`)],
+          ['other', link('/nix/store/11111111111111111111111111111111-y/bin/x')],
+          ['near', link(`${storePath}y/bin/x`)],
+          ['out', link('../11111111111111111111111111111111-y')],
+          ['loop', link('loop')],
+          ['deep', link('lib/deep/../..')],
+          ['dangling', link('bin/nothing')],
+        ),
+      ),
+    ),
+  )
+  const at = (text: string, last: 'follow' | 'stay' = 'follow') => {
+    const found = lookUp(root, text.split('/'), { storePath, last })
+    const { kind, path } = found
+    return [
+      kind,
+      path.join('/'),
+      ...(kind === 'outside' ? [found.target] : []),
+      ...(kind === 'missing' ? [found.name] : []),
+    ]
+  }
+  for (const [text, ...expected] of [
+    ['', 'found', ''],
+    ['bin/x', 'found', 'bin/x'],
+    ['./bin//../bin/y', 'found', 'bin/x'],
+    ['lib64/deep/up', 'found', 'bin/x'],
+    ['abs', 'found', 'bin/x'],
+    ['deep/bin', 'found', 'bin'],
+    ['other', 'outside', 'other', '/nix/store/11111111111111111111111111111111-y/bin/x'],
+    ['near', 'outside', 'near', `${storePath}y/bin/x`],
+    ['out', 'outside', 'out', '../11111111111111111111111111111111-y'],
+    ['out/bin/x', 'outside', 'out', '../11111111111111111111111111111111-y'],
+    ['../bin', 'outside', '', '../bin'],
+    ['loop', 'endless', 'loop'],
+    ['bin/x/z', 'not-a-directory', 'bin/x'],
+    ['lib64/z', 'missing', 'lib', 'z'],
+    ['dangling', 'missing', 'bin', 'nothing'],
+    ['toString', 'missing', '', 'toString'],
+  ] as const) {
+    t.same(at(text), expected, text)
+  }
+  t.same(at('lib64', 'stay'), ['found', 'lib64'], 'shown as it is')
+  t.same(at('lib64/deep', 'stay'), ['found', 'lib/deep'], 'but followed on the way')
+  const self = (target: string) =>
+    lookUp({ type: 'symlink', target }, [], { storePath, last: 'follow' })
+  t.match(self('x'), { kind: 'outside', target: 'x' })
+  t.match(self(storePath), { kind: 'endless' })
 })

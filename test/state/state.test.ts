@@ -48,6 +48,7 @@ async function newHome(t: Test): Promise<Home> {
         homeDir: dir,
         cores: 1,
         out: (text) => (stdout += text),
+        write: () => Promise.reject(new Error('no command here writes bytes')),
         err: (text) => (stderr += text),
         isTerminal: false,
         signals: new EventEmitter(),

@@ -273,6 +273,7 @@ t.test('readers of a NAR on its way', async (t) => {
 t.test('a transfer', async (t) => {
   const inMemory = (bytes: Uint8Array): NarFile & { isClosed: boolean } => ({
     isClosed: false,
+    fd: -1,
     size: async () => bytes.length,
     read: async (buffer, position) => {
       const part = bytes.subarray(position, position + buffer.length)

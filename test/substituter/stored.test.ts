@@ -1,18 +1,21 @@
 import { equal } from 'node:assert/strict'
 import { rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { narFileName, type NarFileKey } from '../../src/nix/nar-key.ts'
 import { publicKeyOf } from '../../src/nix/signature.ts'
+import type { ListOutcome, NarReader } from '../../src/ports/nar-reader.ts'
 import { openSqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts'
+import { createListings } from '../../src/substituter/listings.ts'
 import { patternNar, randomBytes, smallNar } from '../fakes/encode-nar.ts'
 import { createFakeNarIngest } from '../fakes/fake-nar-ingest.ts'
 import type { FakeUpstream } from '../fakes/fake-upstream.ts'
 import { workFolder } from '../fakes/work-folder.ts'
 import { must } from '../nix/fixtures.ts'
 import { claimFor, down, keys, numbered, upstreamWith } from '../fakes/test-claims.ts'
-import { world, type Tap, type WorldOptions } from '../fakes/substituter-world.ts'
-import { cacheFiles, fetchNar, getNar, readBody } from '../fakes/substituter-client.ts'
+import { world, type Tap, type World, type WorldOptions } from '../fakes/substituter-world.ts'
+import { cacheFiles, fetchNar, getNar, never, readBody } from '../fakes/substituter-client.ts'
 
 const hello = claimFor(patternNar)
 const { key } = hello
@@ -240,5 +243,122 @@ t.test('eviction', async (t) => {
     const stored = must((await made.catalog.find(keyOf(0).storePathHash))[0])
     await Promise.all([made.keeper.drop(stored), made.keeper.drop(stored)])
     t.same(await left(), [1])
+  })
+})
+
+t.test('listings', async (t) => {
+  /** Listings by a reader that answers when the test lets it. */
+  const listingsOf = (made: World) => {
+    const begun: { readonly signal: AbortSignal; readonly end: (outcome: ListOutcome) => void }[] =
+      []
+    const reader: NarReader = {
+      list: (_, promised, signal) => {
+        equal(Number(promised.narSize), patternNar.length)
+        const { promise, resolve, reject } = Promise.withResolvers<ListOutcome>()
+        signal.addEventListener('abort', () => {
+          reject(signal.reason)
+        })
+        begun.push({ signal, end: resolve })
+        return promise
+      },
+      verify: () => Promise.reject(new Error('nothing is verified for a listing')),
+      async *read() {
+        yield await Promise.resolve(Buffer.from('some bytes'))
+      },
+    }
+    return { begun, listings: createListings({ ...made, reader }) }
+  }
+  const storedWorld = async (t: Tap) => {
+    const catalog = openSqliteCatalog(':memory:')
+    const made = await world(t, { upstreams: [upstreamWith('a', hello)], catalog })
+    await fetchNar(made, key)
+    await made.transfers.idle()
+    return { made, catalog, ...listingsOf(made) }
+  }
+  /** The job of that number, once it began. */
+  const job = async ({ begun }: ReturnType<typeof listingsOf>, number: number) => {
+    while (begun[number] === undefined) await setImmediate()
+    return begun[number]
+  }
+  const listed: ListOutcome = { kind: 'listed', listing: Buffer.from('{}') }
+
+  t.test('are made once for all who ask, and again after a change', async (t) => {
+    const made = await storedWorld(t)
+    const { listings, begun } = made
+    const all = Array.from({ length: 5 }, () => listings.list(hash, never))
+    ;(await job(made, 0)).end(listed)
+    for (const answer of await Promise.all(all)) t.match(answer, { kind: 'found', key })
+    t.match(await listings.list(hash, never), { kind: 'found' }, 'remembered')
+    t.equal(begun.length, 1)
+    for (const change of ['a NAR', 'the policy'] as const) {
+      if (change === 'a NAR') listings.changed(hash)
+      else listings.policyChanged()
+      const again = listings.list(hash, never)
+      ;(await job(made, begun.length)).end(listed)
+      t.match(await again, { kind: 'found' })
+    }
+    t.equal(begun.length, 3)
+    t.equal(made.made.store.openFiles, 0)
+  })
+
+  t.test('are given up only when everybody has left', async (t) => {
+    const made = await storedWorld(t)
+    const { listings } = made
+    const [one, other] = [new AbortController(), new AbortController()]
+    const first = listings.list(hash, one.signal)
+    const second = listings.list(hash, other.signal)
+    const begun = await job(made, 0)
+    one.abort()
+    await t.rejects(first, { name: 'AbortError' })
+    t.equal(begun.signal.aborted, false)
+    other.abort()
+    await t.rejects(second, { name: 'AbortError' })
+    t.equal(begun.signal.aborted, true)
+    const third = listings.list(hash, never)
+    ;(await job(made, 1)).end(listed)
+    t.match(await third, { kind: 'found' }, 'who comes later is not aborted with them')
+    t.equal(made.made.store.openFiles, 0)
+  })
+
+  t.test('are of what is stored and trusted now, whoever vouches for it', async (t) => {
+    const { made, catalog, listings, begun } = await storedWorld(t)
+    const elsewhere = numbered(1)
+    t.same(await listings.list(elsewhere.key.storePathHash, never), { kind: 'not-stored' })
+    const strangers = { signers: [keys.stranger] }
+    for (const [claim, kind] of [
+      [claimFor(patternNar, { signers: [keys.b] }), 'found'],
+      [claimFor(patternNar, strangers), 'absent'],
+    ] as const) {
+      const b = upstreamWith('b', claim)
+      const later = await world(t, { upstreams: [b], catalog, dir: made.dir })
+      const its = listingsOf(later)
+      const asked = its.listings.list(hash, never)
+      if (kind === 'found') (await job(its, 0)).end(listed)
+      t.match(await asked, { kind })
+      const part = await its.listings.read(key, { offset: 0, size: 10 }, never)
+      t.equal(part !== null, kind === 'found')
+      if (part !== null) for await (const piece of part) t.equal(piece.length, 10)
+      t.equal(later.store.openFiles, 0)
+      t.notOk(b.asked.some((asked) => asked.startsWith('nar ')))
+    }
+    t.equal(begun.length, 0)
+  })
+
+  t.test('a policy that changes meanwhile decides', async (t) => {
+    const made = await storedWorld(t)
+    const asked = made.listings.list(hash, never)
+    const begun = await job(made, 0)
+    made.made.changePolicy({ upstreams: [] })
+    begun.end(listed)
+    t.match(await asked, { kind: 'absent' })
+  })
+
+  t.test('of a damaged file there are none, and it goes', async (t) => {
+    const made = await storedWorld(t)
+    const asked = made.listings.list(hash, never)
+    ;(await job(made, 0)).end({ kind: 'corrupt', why: 'a test' })
+    t.same(await asked, { kind: 'not-stored' })
+    t.same(made.made.keeper.totals(), { count: 0, bytes: 0 })
+    t.same(await cacheFiles(made.made), [])
   })
 })

@@ -95,6 +95,7 @@ function stagedNar(
 
 function narFile(handle: FileHandle): NarFile {
   return {
+    fd: handle.fd,
     size: async () => (await handle.stat()).size,
     read: async (buffer, position) =>
       (await handle.read(buffer, 0, buffer.length, position)).bytesRead,

@@ -1,0 +1,41 @@
+import type { JobReport, WorkerRequest } from './worker-messages.ts'
+import type { WorkerThreads } from './worker-threads.ts'
+
+/** What a report means to who waits for a result: nothing yet, or the result. */
+export type Reading<Result> = { readonly result: Result } | null
+
+/**
+ * Gives a job to a thread and waits for its result. An abort is passed on, and rejects only once the thread has let go of the job:
+ * then what it worked on may be closed.
+ */
+export function askThreads<Result>(
+  threads: WorkerThreads,
+  request: (id: number) => WorkerRequest,
+  signal: AbortSignal,
+  read: (report: JobReport) => Reading<Result>,
+): Promise<Result> {
+  signal.throwIfAborted()
+  const { promise, resolve, reject } = Promise.withResolvers<Result>()
+  const finish = (): void => {
+    signal.removeEventListener('abort', abort)
+    job.end()
+  }
+  const job = threads.begin(request, {
+    report: (report) => {
+      const reading = report.kind === 'error' ? null : read(report)
+      if (reading !== null) resolve(reading.result)
+      else if (report.kind === 'error') reject(report.error)
+      else return
+      finish()
+    },
+    died: (error) => {
+      reject(error)
+      finish()
+    },
+  })
+  const abort = (): void => {
+    job.post({ kind: 'abort', id: job.id })
+  }
+  signal.addEventListener('abort', abort)
+  return promise
+}
