@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, open, rm, stat, statfs } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, rm, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { formatPublicKey, generateSecretKey } from '../../src/nix/signature.ts'
@@ -71,9 +71,12 @@ export async function tryFullDisk(options: FullDiskOptions, { dir }: SmallDisk):
   const served = (when: string, some: readonly Offer[]) =>
     mustServe({ weir, client, tally }, when, some)
 
-  await served('while the cache fills its disk', offers)
+  // Somebody else has half of the disk, and then all that the cache left.
   const filler = join(dir, 'of-somebody-else')
-  await fill(filler)
+  const { blocks, bsize } = await statfs(dir)
+  await fill(filler, (blocks * bsize) / 2)
+  await served('while the cache fills its disk', offers)
+  await fill(filler, Infinity)
   await served('on a disk that somebody filled', offers.slice(0, 2 * third))
   const failures = await askMetric(weir, 'weir_store_failures_total')
   if (failures === 0) tally.fail('weir_store_failures_total did not rise')
@@ -126,18 +129,15 @@ async function mustHeal(served: Served, offers: readonly Offer[]): Promise<void>
   tally.count('NARs stored again', Math.max(0, healed))
 }
 
-/** Takes all the room that a disk has. */
-async function fill(file: string): Promise<void> {
-  const handle = await open(file, 'w')
+/** Lets a file grow by so many bytes, or until there is no room on its disk. */
+async function fill(file: string, bytes: number): Promise<void> {
+  const handle = await open(file, 'a')
   const piece = Buffer.alloc(1 << 16, 'full')
   try {
-    while ((await handle.write(piece)).bytesWritten > 0);
+    for (let written = 0; written < bytes;) written += (await handle.write(piece)).bytesWritten
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error
   } finally {
     await handle.close()
   }
-  const { bavail } = await statfs(file)
-  if (bavail > 0)
-    throw new Error(`${bavail} blocks are free still, ${(await stat(file)).size} bytes`)
 }
