@@ -79,7 +79,8 @@ export async function startApp(options: AppOptions): Promise<App> {
   const started = { version, publicKey, configuration: options.configuration, atMs: clock.nowMs() }
   const status = () => statusOf(core, started, address, clock.nowMs())
   const files = createStoredFiles(core.listings)
-  const control = createControlServer({ admin, files, status, storeDir, log })
+  const { pinning } = core
+  const control = createControlServer({ admin, files, pinning, status, storeDir, log })
   await listenOnSocket(control, controlSocket(settings.state.dir), 0o600)
   address = await listen(server, where)
 

@@ -1,7 +1,9 @@
 /** Puts the parts together that answer: from the store outwards, around the policy of the moment. */
 import { isDeepStrictEqual } from 'node:util'
 import { createLivePolicy, type LivePolicy } from './admin/live-policy.ts'
+import { createPinning, type Pinning } from './admin/pins.ts'
 import { punishLie, type SuspendDeps } from './admin/suspend.ts'
+import { cacheLimits } from './cache-limits.ts'
 import { createIngestPool } from './ingest/ingest-pool.ts'
 import type { SecretKey } from './nix/signature.ts'
 import type { Catalog } from './ports/catalog.ts'
@@ -15,9 +17,12 @@ import { createImportUpstream } from './store/import-upstream.ts'
 import type { VerifyStored } from './substituter/adopt-nar.ts'
 import { createBuildLogs } from './substituter/build-logs.ts'
 import { createListings, type Listings } from './substituter/listings.ts'
+import { fetchPath, lookAtPath } from './substituter/fetch-path.ts'
 import { createPathFinder, type PathFinder } from './substituter/find-path.ts'
+import { createReadAhead, type ReadAhead } from './substituter/read-ahead.ts'
 import { createRealisations, type Realisations } from './substituter/realisations.ts'
 import { createRefutedClaims } from './substituter/refuted-claims.ts'
+import { tendRegularly } from './tend-regularly.ts'
 import { createStoreKeeper, type StoreKeeper } from './substituter/store-keeper.ts'
 import { createSubstituter, type Substituter } from './substituter/substituter.ts'
 import { createTransfers, type Transfers } from './substituter/transfers.ts'
@@ -36,6 +41,7 @@ export type CoreOptions = {
 
 export type Core = {
   readonly substituter: Substituter
+  readonly readAhead: ReadAhead
   readonly buildLogs: ReturnType<typeof createBuildLogs>
   readonly realisations: Realisations
   readonly listings: Listings
@@ -45,14 +51,13 @@ export type Core = {
   readonly metrics: Metrics
   readonly policy: LivePolicy
   readonly recalls: Recalls
+  readonly pinning: Pinning
   readonly suspending: SuspendDeps
   readonly catalog: Catalog
   readonly evidence: Evidence
   /** Takes another configuration, upstreams included, without a pause. */
   readonly reconfigure: (settings: Settings) => void
 }
-
-const flushIntervalMs = 5000
 
 /** What must be closed goes to `resources`. */
 export async function assembleCore(
@@ -61,7 +66,7 @@ export async function assembleCore(
 ): Promise<Core> {
   const { storeDir } = initial.server
   const state = await openState(initial, { clock, log }, resources)
-  const { store, catalog, evidence, recalls, suspensions } = state
+  const { store, catalog, evidence, recalls, suspensions, pins } = state
   const optionsOf = (settings: Settings) =>
     settings.upstreams.map((upstream) => upstreamOptions(upstream, settings, version))
   const local = [createImportUpstream(store)]
@@ -92,9 +97,11 @@ export async function assembleCore(
   })
   const metrics: Metrics = createMetrics({
     version,
-    cacheBytes: () => keeper.totals().bytes,
+    cacheBytes: () => keeper.room().used,
     cacheNars: () => keeper.totals().count,
     cacheLimitBytes: () => policy.settings().cache.maxBytes,
+    cachePinnedBytes: () => keeper.room().pinned,
+    cacheFreeBytes: () => keeper.room().free ?? NaN,
     suspended: () => policy.current().suspended,
     upstreams: () => policy.settings().upstreams.map(({ name }) => name),
   })
@@ -102,15 +109,14 @@ export async function assembleCore(
   const suspending: SuspendDeps = { ...base, policy, suspensions }
   const keeper: StoreKeeper = await createStoreKeeper({
     ...base,
-    store,
-    catalog,
-    maxBytes: () => policy.settings().cache.maxBytes,
+    ...{ store, catalog, pins, stopping },
+    limits: () => cacheLimits(policy.settings()),
     changed: ({ storePathHash }) => {
       substituter.changed(storePathHash)
       listings.changed(storePathHash)
     },
   })
-  flushRegularly(keeper, log, resources)
+  tendRegularly({ keeper, log, stopping }, resources)
   const finder: PathFinder = createPathFinder({
     ...base,
     catalog,
@@ -146,12 +152,25 @@ export async function assembleCore(
     ...{ storeDir, signing, finder, transfers, store, keeper, verifyStored },
     encoding: () => policy.settings().nar.encoding,
   })
+  const readAhead = createReadAhead({
+    ...base,
+    ...{ finder, transfers, stopping },
+    encoding: () => policy.settings().nar.encoding,
+    limit: () => policy.settings().nar.readAhead,
+    busyAt: initial.nar.maxTransfers / 2,
+  })
   const listings: Listings = createListings({
     ...{ policy: policy.current, log, finder, store, keeper, reader: ingest.reader },
   })
   return {
     ...{ substituter, finder, keeper, transfers, metrics, policy, recalls, suspending },
-    ...{ catalog, evidence, listings },
+    ...{ catalog, evidence, listings, readAhead },
+    pinning: createPinning({
+      ...{ pins, catalog, keeper, clock, log },
+      look: (hash) => lookAtPath({ finder }, hash),
+      fetch: (hash) =>
+        fetchPath({ finder, transfers, encoding: () => policy.settings().nar.encoding }, hash),
+    }),
     buildLogs: createBuildLogs({ ...base, upstreams: upstreams.current }),
     realisations: createRealisations({
       ...base,
@@ -166,20 +185,7 @@ export async function assembleCore(
         ingest.configure({ upstreams: options })
       }
       policy.reconfigure(settings)
+      void keeper.tend()
     },
   }
-}
-
-/** Writes the uses of NARs now and then, and at the end. */
-function flushRegularly(keeper: StoreKeeper, log: Log, resources: AsyncDisposableStack): void {
-  const timer = setInterval(() => {
-    keeper.flush().catch((error: unknown) => {
-      log.error({ event: 'catalog.failed', err: error })
-    })
-  }, flushIntervalMs)
-  timer.unref()
-  resources.defer(() => {
-    clearInterval(timer)
-    return keeper.flush()
-  })
 }

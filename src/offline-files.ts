@@ -13,6 +13,7 @@ import { createListings } from './substituter/listings.ts'
 import { createStoreKeeper } from './substituter/store-keeper.ts'
 import { upstreamOptions } from './upstream/upstream-options.ts'
 import { createUpstreamSet } from './upstream/upstream-set.ts'
+import { cacheLimits } from './cache-limits.ts'
 
 const clock: Clock = { nowMs: () => Date.now() }
 
@@ -31,23 +32,23 @@ export async function openOfflineFiles({
   await using resources = new AsyncDisposableStack()
   await takeFolders(settings, resources)
   const opened = await openState(settings, { clock, log }, resources)
-  const { store, catalog, evidence, recalls, suspensions } = opened
+  const { store, catalog, evidence, recalls, suspensions, pins } = opened
+  const ending = new AbortController()
+  resources.defer(() => {
+    ending.abort()
+  })
   const policy = createLivePolicy(settings, { recalls, suspensions, changed: () => undefined })
   const base = { clock, log, evidence, meter: unmeasured, policy: policy.current }
   const keeper = await createStoreKeeper({
     ...base,
     ...{ store, catalog },
-    // Nothing comes in, so that nothing has to go.
-    maxBytes: () => Infinity,
+    ...{ pins, stopping: ending.signal },
+    limits: () => cacheLimits(settings),
     changed: () => undefined,
   })
   const options = settings.upstreams.map((each) => upstreamOptions(each, settings, version))
   const upstreams = createUpstreamSet(options, [createImportUpstream(store)], { clock, log })
   resources.defer(() => upstreams.close())
-  const ending = new AbortController()
-  resources.defer(() => {
-    ending.abort()
-  })
   const finder = createPathFinder({
     ...base,
     ...{ catalog, stopping: ending.signal, upstreams: upstreams.current },

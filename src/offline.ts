@@ -7,7 +7,9 @@ import { explain } from './admin/explain.ts'
 import type { Explanation } from './admin/explanation.ts'
 import { lift } from './admin/lift.ts'
 import { createLivePolicy } from './admin/live-policy.ts'
+import { createPinning, type Pinning } from './admin/pins.ts'
 import { recall, type RecallReport } from './admin/recall.ts'
+import { cacheLimits } from './cache-limits.ts'
 import type { StorePathHash } from './nix/store-path.ts'
 import { openState } from './open-state.ts'
 import type { Block } from './policy/block.ts'
@@ -20,7 +22,9 @@ import type { Meter } from './ports/meter.ts'
 import type { Settings } from './settings/settings.ts'
 import { lockFolder } from './state/folder-lock.ts'
 import { createImportUpstream } from './store/import-upstream.ts'
+import type { PathLook } from './substituter/closure.ts'
 import { createPathFinder } from './substituter/find-path.ts'
+import { judgeStored } from './substituter/stored-answers.ts'
 import { createStoreKeeper } from './substituter/store-keeper.ts'
 import { upstreamOptions } from './upstream/upstream-options.ts'
 import { createUpstreamSet } from './upstream/upstream-set.ts'
@@ -37,38 +41,48 @@ export const unmeasured: Meter = {
   wouldRefuse: () => undefined,
   narFetched: () => undefined,
   narSourceFailed: () => undefined,
+  narReadAhead: () => undefined,
   storeFailed: () => undefined,
   narEvicted: () => undefined,
 }
 
 /** What an operator may do to the folders of a Weir that does not run; the next start finds it done. */
-export type OfflineRecalls = {
+export type OfflineWork = {
   recall(block: Block): Promise<RecallReport>
   /** False where there was no such recall. */
   lift(block: Block): Promise<boolean>
+  /** Of what is stored: nothing is fetched. */
+  readonly pinning: Pinning
 }
 
 /** Takes the folders for itself, and throws a `FolderLockedError` where a Weir has them. */
 export async function openOffline(
   settings: Settings,
   log: Log,
-): Promise<OfflineRecalls & AsyncDisposable> {
+): Promise<OfflineWork & AsyncDisposable> {
   await using resources = new AsyncDisposableStack()
-  const { cache } = settings
   await takeFolders(settings, resources)
   const opened = await openState(settings, { clock, log }, resources)
-  const { store, catalog, evidence, recalls, suspensions } = opened
+  const { store, catalog, evidence, recalls, suspensions, pins } = opened
   const keeper = await createStoreKeeper({
-    ...{ store, catalog, clock, log, meter: unmeasured },
-    maxBytes: () => cache.maxBytes,
+    ...{ store, catalog, clock, log, pins, meter: unmeasured },
+    limits: () => cacheLimits(settings),
+    stopping: new AbortController().signal,
     changed: () => undefined,
   })
   const policy = createLivePolicy(settings, { recalls, suspensions, changed: () => undefined })
   const deps = { policy, recalls, catalog, keeper, evidence, log }
+  const look = (hash: StorePathHash) => lookInCatalog(catalog, policy.current(), hash)
+  const pinning = createPinning({
+    ...{ pins, catalog, keeper, clock, log, look },
+    fetch: () => Promise.resolve({ kind: 'missing', why: notStored }),
+  })
+  resources.defer(() => keeper.flush())
   const owned = resources.move()
   return {
     recall: (block) => recall(deps, block),
     lift: (block) => lift(deps, block),
+    pinning,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }
@@ -82,6 +96,19 @@ export async function takeFolders(
   await mkdir(cache.dir, { recursive: true })
   resources.use(lockFolder(state.dir))
   resources.use(lockFolder(cache.dir))
+}
+
+const notStored = 'it is not stored, and no Weir runs that could fetch it'
+
+/** What the catalog knows of a path: nobody is asked. */
+async function lookInCatalog(
+  catalog: Catalog,
+  policy: Policy,
+  hash: StorePathHash,
+): Promise<PathLook> {
+  const [stored] = judgeStored(policy, await catalog.find(hash), null)
+  if (stored === undefined) return { kind: 'missing', why: notStored }
+  return { kind: 'found', narinfo: stored.answer.verdict.narinfo, isStored: true }
 }
 
 export type OfflineQuestion = {
@@ -121,9 +148,9 @@ export async function explainOffline(question: OfflineQuestion): Promise<Explana
 
 const emptyCatalog: Catalog = {
   find: () => Promise.resolve([]),
-  put: () => Promise.resolve(),
+  put: () => Promise.resolve(null),
   touch: () => Promise.resolve(),
-  remove: () => Promise.resolve(false),
+  remove: () => Promise.resolve(null),
   totals: () => Promise.resolve({ count: 0, bytes: 0 }),
   leastRecentlyUsed: () => Promise.resolve([]),
   page: () => Promise.resolve([]),

@@ -5,6 +5,7 @@ import type { Evidence } from './ports/evidence.ts'
 import type { Log } from './ports/log.ts'
 import type { NarStore } from './ports/nar-store.ts'
 import type { Settings } from './settings/settings.ts'
+import { openPins, type Pins } from './state/pins.ts'
 import { openRecalls, type Recalls } from './state/recalls.ts'
 import { openSuspensions, type Suspensions } from './state/suspensions.ts'
 import { openDiskNarStore } from './store/disk/disk-nar-store.ts'
@@ -18,6 +19,7 @@ export type OpenState = {
   readonly evidence: Evidence
   readonly recalls: Recalls
   readonly suspensions: Suspensions
+  readonly pins: Pins
 }
 
 /** Opens the folders of the settings, whose locks the caller has; what must be closed goes to `resources`. */
@@ -30,9 +32,10 @@ export async function openState(
   const store = await openDiskNarStore(cache.dir, server.storeDir)
   const recalls = await openRecalls(inState('recalls.toml'), server.storeDir)
   const suspensions = await openSuspensions(inState('suspended.json'))
+  const pins = await openPins(inState('pins.json'))
   const evidence = openSqliteEvidence(inState('evidence.sqlite'), { clock, log })
   resources.defer(() => evidence.close())
   const catalog = await openCatalog(inState('catalog.sqlite'), { clock, log })
   resources.defer(() => catalog.close())
-  return { store, catalog, evidence, recalls, suspensions }
+  return { store, catalog, evidence, recalls, suspensions, pins }
 }

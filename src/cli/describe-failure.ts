@@ -1,4 +1,5 @@
 import { NotShownError } from '../admin/stored-files.ts'
+import { PinError } from '../admin/pins.ts'
 import { ControlError } from '../control/control-client.ts'
 import { ListenError } from '../http/listen.ts'
 import { formatSettingsError, SettingsError } from '../settings/settings-error.ts'
@@ -16,6 +17,7 @@ export function describeFailure(error: unknown): string {
     error instanceof ControlError ||
     error instanceof NotShownError ||
     error instanceof NoSuchFileError ||
+    error instanceof PinError ||
     error instanceof ListenError ||
     error instanceof FolderLockedError ||
     error instanceof SigningKeyError ||

@@ -9,12 +9,15 @@ import { commandHelp, overview, usage } from './help.ts'
 import { explainCommand } from './explain.ts'
 import { keyCommand } from './key.ts'
 import { nixConfCommand } from './nix-conf.ts'
+import { pinCommand } from './pin.ts'
+import { pinsCommand } from './pins.ts'
 import { policyCommand } from './policy.ts'
 import { recallCommand } from './recall.ts'
 import { reloadCommand } from './reload.ts'
 import { serveCommand } from './serve.ts'
 import { statusCommand } from './status.ts'
 import { treeCommand } from './tree.ts'
+import { unpinCommand } from './unpin.ts'
 import { upstreamCommand } from './upstream.ts'
 
 const commands: ReadonlyMap<string, Command> = new Map([
@@ -30,6 +33,9 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ['recall', recallCommand],
   ['tree', treeCommand],
   ['cat', catCommand],
+  ['pin', pinCommand],
+  ['unpin', unpinCommand],
+  ['pins', pinsCommand],
 ])
 
 /** Runs a command line; returns the exit status: 0 well, 1 a failure, 2 a command line that cannot be meant. */

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { type Admin, NoSuchUpstreamError } from '../admin/admin.ts'
 import { NotShownError, type StoredFiles } from '../admin/stored-files.ts'
+import { PinError, type Pinning } from '../admin/pins.ts'
 import { reply } from '../http/reply.ts'
 import { parseStorePathHash, type StoreDir } from '../nix/store-path.ts'
 import type { Log } from '../ports/log.ts'
@@ -8,6 +9,7 @@ import { formatBlocks, readBlocks } from '../settings/block-schema.ts'
 import { SettingsError } from '../settings/settings-error.ts'
 import { BadRequestError } from './bad-request-error.ts'
 import { answerFiles } from './file-routes.ts'
+import { answerPins } from './pin-routes.ts'
 
 /** What a running Weir says of itself on its control socket. */
 export type Status = {
@@ -39,6 +41,7 @@ export type Status = {
 export type ControlDeps = {
   readonly admin: Admin
   readonly files: StoredFiles
+  readonly pinning: Pinning
   readonly status: () => Status
   readonly storeDir: StoreDir
   readonly log: Log
@@ -64,6 +67,7 @@ export function createControlServer(deps: ControlDeps): Server {
         error instanceof BadRequestError ||
         error instanceof SettingsError ||
         error instanceof NotShownError ||
+        error instanceof PinError ||
         error instanceof NoSuchUpstreamError
       if (!isMistake) deps.log.error({ event: 'control.failed', err: error })
       const message = error instanceof Error ? error.message : String(error)
@@ -82,7 +86,8 @@ async function answer(deps: ControlDeps, request: IncomingMessage): Promise<unkn
   const { admin, storeDir } = deps
   const url = new URL(request.url ?? '/', 'http://weir')
   const text = request.method === 'POST' ? await readBody(request) : ''
-  switch (`${request.method ?? ''} ${url.pathname}`) {
+  const route = `${request.method ?? ''} ${url.pathname}`
+  switch (route) {
     case 'GET /status':
       return deps.status()
     case 'POST /reload':
@@ -105,7 +110,7 @@ async function answer(deps: ControlDeps, request: IncomingMessage): Promise<unkn
       return admin.explain(hash, { live: url.searchParams.has('live'), to: 'all' })
     }
     default:
-      return undefined
+      return answerPins(deps.pinning, route, url)
   }
 }
 

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Log } from '../ports/log.ts'
 import type { BuildLogs } from '../substituter/build-logs.ts'
 import type { Listings } from '../substituter/listings.ts'
+import type { ReadAhead } from '../substituter/read-ahead.ts'
 import type { Realisations } from '../substituter/realisations.ts'
 import type { Substituter } from '../substituter/substituter.ts'
 import { TransferBrokenError } from '../substituter/transfer.ts'
@@ -23,6 +24,7 @@ export type HttpDeps = ExplainRouteDeps & {
   readonly buildLogs: BuildLogs
   readonly realisations: Realisations
   readonly listings: Listings
+  readonly readAhead: ReadAhead
   readonly meter: HttpMeter
   readonly log: Log
   /** The text of nix-cache-info. */
@@ -117,7 +119,7 @@ async function dispatch(
 ): Promise<void> {
   switch (route.kind) {
     case 'narinfo':
-      await answerNarinfo(deps, response, route.hash)
+      await answerNarinfo(deps, request, response, route.hash)
       return
     case 'listing':
       await answerListing(deps.listings, response, route.hash, signal)

@@ -1,6 +1,7 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { NarFileKey } from '../nix/nar-key.ts'
 import type { NarBody } from '../substituter/nar-body.ts'
+import type { ReadAhead } from '../substituter/read-ahead.ts'
 import type { NarAnswer, Substituter } from '../substituter/substituter.ts'
 import { type ByteRange, parseByteRange, resolveRange } from './byte-range.ts'
 import type { HttpMeter } from './http-meter.ts'
@@ -9,7 +10,11 @@ import { replyNoClaim, replyUnknown } from './no-claim.ts'
 import { replyText } from './reply.ts'
 import { sendBody } from './send-body.ts'
 
-type Deps = { readonly substituter: Substituter; readonly meter: HttpMeter }
+type Deps = {
+  readonly substituter: Substituter
+  readonly readAhead: Pick<ReadAhead, 'asked'>
+  readonly meter: HttpMeter
+}
 type Found = Extract<NarAnswer, { kind: 'found' }>
 
 /** `GET /nar/<hash>-<NarHash>.nar.zst` */
@@ -24,9 +29,13 @@ export async function answerNar(
     await answerHead(deps, response, key)
     return
   }
+  const client = clientOf(request)
   const range = parseByteRange(request.headers.range)
   const isResume = range !== null
-  const answer = await deps.substituter.nar(key, { isResume, client: clientOf(request) }, signal)
+  const answering = deps.substituter.nar(key, { isResume, client }, signal)
+  // Behind the one that is asked for.
+  deps.readAhead.asked(client, key)
+  const answer = await answering
   if (answer.kind !== 'found') {
     replyNoNar(deps, response, answer, isResume)
     return

@@ -1,13 +1,20 @@
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { StorePathHash } from '../nix/store-path.ts'
+import type { ReadAhead } from '../substituter/read-ahead.ts'
 import type { Substituter } from '../substituter/substituter.ts'
+import { clientOf } from './client.ts'
 import type { HttpMeter } from './http-meter.ts'
 import { replyNoClaim } from './no-claim.ts'
 import { headerText, reply } from './reply.ts'
 
 /** `GET /<hash>.narinfo` */
 export async function answerNarinfo(
-  deps: { readonly substituter: Substituter; readonly meter: HttpMeter },
+  deps: {
+    readonly substituter: Substituter
+    readonly readAhead: Pick<ReadAhead, 'noted'>
+    readonly meter: HttpMeter
+  },
+  request: IncomingMessage,
   response: ServerResponse,
   hash: StorePathHash,
 ): Promise<void> {
@@ -16,6 +23,7 @@ export async function answerNarinfo(
     deps.meter.answered('narinfo', replyNoClaim(response, answer), '')
     return
   }
+  if (!answer.isStored && request.method === 'GET') deps.readAhead.noted(clientOf(request), hash)
   deps.meter.answered('narinfo', answer.isStored ? 'hit' : 'miss', answer.upstream)
   const headers = {
     'content-type': 'text/x-nix-narinfo',

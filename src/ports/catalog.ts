@@ -20,6 +20,8 @@ export type StoredNar = StoredClaim & {
    */
   readonly certainIn: string | null
   readonly fileBytes: number
+  /** What the file takes on disk, with the narinfo that describes it. */
+  readonly diskBytes: number
   /** sha256 of the file, as `sha256:nix32`. */
   readonly fileHash: string
   /** With its quotes. */
@@ -28,20 +30,26 @@ export type StoredNar = StoredClaim & {
   readonly usedAtMs: number
 }
 
+/** A record before it is known what its file takes on disk. */
+export type UnmeasuredNar = Omit<StoredNar, 'diskBytes'>
+
+/** What eviction goes by. */
+export type UsedNar = Pick<StoredNar, 'key' | 'diskBytes' | 'usedAtMs'>
+
 /** The index over the store: derived, so that losing it costs nothing but time. */
 export type Catalog = {
   /** All NARs of a store path, most recently stored first; usually one. */
   find(hash: StorePathHash): Promise<readonly StoredNar[]>
-  /** Records a NAR, or replaces the record of the same key. */
-  put(stored: StoredNar): Promise<void>
+  /** Records a NAR, or replaces the record of the same key; resolves to the `diskBytes` of the replaced one, `null` where there was none. */
+  put(stored: StoredNar): Promise<number | null>
   /** Notes uses; keys without a record are passed over. */
   touch(keys: readonly NarFileKey[], usedAtMs: number): Promise<void>
-  /** Removes a record; false where there was none. */
-  remove(key: NarFileKey): Promise<boolean>
-  /** How many NARs there are, and the bytes of their files. */
+  /** Removes a record; resolves to its `diskBytes`, `null` where there was none. */
+  remove(key: NarFileKey): Promise<number | null>
+  /** How many NARs there are, and the bytes that they take on disk. */
   totals(): Promise<{ readonly count: number; readonly bytes: number }>
-  /** At most `limit` records, those used longest ago first. */
-  leastRecentlyUsed(limit: number): Promise<readonly StoredNar[]>
+  /** At most `limit` records, those used longest ago first, that come after the one of `after`; from the first where it is `null`. */
+  leastRecentlyUsed(limit: number, after: UsedNar | null): Promise<readonly UsedNar[]>
   /** At most `limit` records, in an order of their own, that come after the one of `after`; from the first where it is `null`. */
   page(after: NarFileKey | null, limit: number): Promise<readonly StoredNar[]>
   close(): Promise<void>

@@ -21,7 +21,10 @@ export type Meter = {
   narFetched(upstream: string, bytes: number): void
   /** An upstream did not give the NAR that it claimed; `code` is finite. */
   narSourceFailed(upstream: string, code: string): void
+  /** A NAR is fetched before anybody asked for it. */
+  narReadAhead(): void
   /** A verified NAR could not be kept. */
   storeFailed(): void
+  /** A NAR was evicted, which took so many bytes on disk. */
   narEvicted(bytes: number): void
 }

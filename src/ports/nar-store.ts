@@ -20,9 +20,20 @@ export type StagedNar = AsyncDisposable & {
   noteEtag(key: NarFileKey, etag: string): Promise<void>
   /** Opens it for reading what was written so far. */
   open(): Promise<NarFile>
-  /** Makes it durable under its key, with the narinfo that describes it; once. */
-  commit(key: NarFileKey, narinfo: string): Promise<void>
+  /** Makes it durable under its key, with the narinfo that describes it; once. Resolves to the bytes that both take on disk. */
+  commit(key: NarFileKey, narinfo: string): Promise<number>
 }
+
+/** A NAR's file, or the narinfo of a store path. */
+export type StoreFile =
+  | { readonly kind: 'nar'; readonly key: NarFileKey }
+  | { readonly kind: 'narinfo'; readonly hash: StorePathHash }
+
+/** What a NAR takes on disk, with the narinfo that describes it, and when its file was written last. */
+export type MeasuredNar = { readonly diskBytes: number; readonly modifiedMs: number }
+
+/** The file system that a store is in: what Weir may still write to it, and all of it, in bytes. */
+export type DiskSpace = { readonly freeBytes: number; readonly totalBytes: number }
 
 /** The NARs that were verified, and their narinfos. */
 export type NarStore = {
@@ -38,4 +49,9 @@ export type NarStore = {
   describe(hash: StorePathHash): Promise<Uint8Array | null>
   /** Removes a NAR and the narinfo that describes it; readers that have it open are not disturbed. */
   remove(key: NarFileKey): Promise<void>
+  /** What a NAR takes on disk; `null` where it is not stored. */
+  measure(key: NarFileKey): Promise<MeasuredNar | null>
+  /** The NARs and narinfos of now, in no order; those that come or go meanwhile are listed or not. Other files are passed over. */
+  list(): AsyncIterable<StoreFile>
+  space(): Promise<DiskSpace>
 }

@@ -13,6 +13,7 @@ import {
 } from './fields.ts'
 import { parseHostName } from './host-name.ts'
 import { parseListenAddress } from './listen-address.ts'
+import { minFreeField } from './min-free.ts'
 import { rulesField } from './rule-schema.ts'
 import { publicKeysField } from './public-key-field.ts'
 import { upstreamsField } from './upstream-schema.ts'
@@ -52,7 +53,17 @@ const cache = section(
       .describe('The folder of the cache. Without it: `$XDG_CACHE_HOME/weir`, or `~/.cache/weir`.'),
     max_size: sizeField(1)
       .prefault('20GiB')
-      .describe('How large the cache may grow; what was used longest ago goes first.'),
+      .describe(
+        'How much the cache may take on disk; what was used longest ago goes first, and what is pinned stays.',
+      ),
+    low_watermark: wholeNumberField(1, 100)
+      .prefault(95)
+      .describe('Once above `max_size`, NARs go until so many percent of it are left.'),
+    min_free: minFreeField()
+      .prefault('auto')
+      .describe(
+        'What is to stay free of the file system, whoever fills it: a size, or a part such as `5%`. `auto` is 1GiB, and 5% of small file systems.',
+      ),
   },
 )
 
@@ -95,6 +106,11 @@ const nar = section('nar', 'How NARs are fetched, checked and kept.', {
   max_transfers: wholeNumberField(1, 10_000)
     .prefault(24)
     .describe('How many NARs are fetched from upstreams at the same time.'),
+  read_ahead: wholeNumberField(0, 1000)
+    .prefault(4)
+    .describe(
+      'How many NARs are fetched before they are asked for: those of the narinfos that a client got, once it fetches NARs. 0: none.',
+    ),
   max_nar_size: sizeField(1)
     .prefault('64GiB')
     .describe('A NAR that is larger than this is refused.'),

@@ -3,11 +3,12 @@ import { type StoreDir } from '../nix/store-path.ts'
 import { type Block } from '../policy/block.ts'
 import { type PolicyUpstream } from '../policy/policy.ts'
 import { type Rule } from '../policy/rule.ts'
+import { type MinFree } from './min-free.ts'
 
 /** Everything that Weir can be told, checked and complete: sizes in bytes, times in milliseconds, folders absolute. */
 export type Settings = {
   readonly server: ServerSettings
-  readonly cache: { readonly dir: string; readonly maxBytes: number }
+  readonly cache: CacheSettings
   readonly state: { readonly dir: string }
   readonly signing: { readonly mode: SigningMode; readonly keyFile: string }
   readonly nar: NarSettings
@@ -34,6 +35,15 @@ export type ServerSettings = {
   readonly drainTimeoutMs: number
 }
 
+/** Where NARs are kept, and how much of the disk they may take. */
+export type CacheSettings = {
+  readonly dir: string
+  readonly maxBytes: number
+  /** Percent of `maxBytes`. */
+  readonly lowWatermark: number
+  readonly minFree: MinFree
+}
+
 /** How NARs are fetched, checked and kept. */
 export type NarSettings = {
   readonly verifyFirstBytes: number
@@ -42,6 +52,7 @@ export type NarSettings = {
   readonly zstdLevel: number
   readonly workers: number
   readonly maxTransfers: number
+  readonly readAhead: number
   readonly maxNarBytes: number
 }
 

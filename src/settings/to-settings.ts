@@ -23,7 +23,12 @@ export function toSettings(
       hosts: server.hosts,
       drainTimeoutMs: server.drain_timeout,
     },
-    cache: { dir: paths.cacheDir, maxBytes: cache.max_size },
+    cache: {
+      dir: paths.cacheDir,
+      maxBytes: cache.max_size,
+      lowWatermark: cache.low_watermark,
+      minFree: cache.min_free,
+    },
     state: { dir: paths.stateDir },
     signing: { mode: signing.mode, keyFile: paths.keyFile },
     nar: {
@@ -32,6 +37,7 @@ export function toSettings(
       zstdLevel: nar.zstd_level,
       workers: nar.workers ?? Math.max(1, Math.min(cores, MAX_DEFAULT_WORKERS)),
       maxTransfers: nar.max_transfers,
+      readAhead: nar.read_ahead,
       maxNarBytes: nar.max_nar_size,
     },
     timeouts: {

@@ -3,7 +3,8 @@ import { isSameNar, type NarFileKey, narFileName } from '../nix/nar-key.ts'
 import type { TrustedAnswer } from '../policy/answer.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { IngestOutcome, NarIngest, SourceFailure } from '../ports/nar-ingest.ts'
-import type { NarStore, StagedNar } from '../ports/nar-store.ts'
+import type { NarStore } from '../ports/nar-store.ts'
+import type { StagedRoom } from './staged-room.ts'
 import { type KeepDeps, keepNar } from './keep-nar.ts'
 import type { NarEncoding } from './named-file.ts'
 import { narKeyOf } from './render-narinfo.ts'
@@ -40,7 +41,7 @@ export type Conversion = {
 export async function convertStored(
   deps: ConvertDeps,
   conversion: Conversion,
-  staged: StagedNar,
+  staged: StagedRoom,
 ): Promise<void> {
   const { key, from, transfer, signal } = conversion
   const failures: SourceFailure[] = []
@@ -73,7 +74,7 @@ export async function convertStored(
 function encode(
   deps: ConvertDeps,
   { key, from, transfer, signal }: Conversion,
-  staged: StagedNar,
+  staged: StagedRoom,
   failures: SourceFailure[],
 ): Promise<IngestOutcome> {
   const { narinfo } = from.answer.verdict
@@ -97,6 +98,7 @@ function encode(
     },
     {
       released: (bytes, etag) => {
+        staged.reserve(bytes)
         transfer.release(bytes, etag)
       },
       fetched: () => undefined,

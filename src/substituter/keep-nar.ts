@@ -2,9 +2,9 @@ import { isSameFile, isSameNar, narFileName } from '../nix/nar-key.ts'
 import type { StoreDir, StorePathHash } from '../nix/store-path.ts'
 import type { TrustedVerdict } from '../policy/verdict.ts'
 import type { MaySign } from '../policy/views.ts'
-import type { StoredNar } from '../ports/catalog.ts'
+import type { StoredNar, UnmeasuredNar } from '../ports/catalog.ts'
 import type { Log } from '../ports/log.ts'
-import type { StagedNar } from '../ports/nar-store.ts'
+import type { StagedRoom } from './staged-room.ts'
 import { renderNarinfo, type Signing, storedSigning } from './render-narinfo.ts'
 import type { StoreKeeper } from './store-keeper.ts'
 
@@ -19,8 +19,8 @@ export type KeepDeps = {
 
 /** A verified NAR in a staged file, and what it is kept under. */
 export type KeptNar = {
-  readonly staged: StagedNar
-  readonly stored: StoredNar
+  readonly staged: StagedRoom
+  readonly stored: UnmeasuredNar
   readonly verdict: TrustedVerdict
   readonly maySign: MaySign
   /** Whether it is still trusted under its claim. */

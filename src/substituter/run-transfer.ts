@@ -13,7 +13,7 @@ import type {
   NarSource,
   SourceFailure,
 } from '../ports/nar-ingest.ts'
-import type { StagedNar } from '../ports/nar-store.ts'
+import type { StagedRoom } from './staged-room.ts'
 import type { VerifyStored } from './adopt-nar.ts'
 import type { ConvertDeps } from './convert-stored.ts'
 import type { Inquiry } from './inquiry.ts'
@@ -40,7 +40,7 @@ export type TransferWork = {
   readonly key: NarFileKey
   readonly inquiry: Inquiry
   readonly transfer: Transfer
-  readonly staged: StagedNar
+  readonly staged: StagedRoom
   readonly signal: AbortSignal
 }
 
@@ -139,6 +139,8 @@ async function attempt(
   const { key, staged, signal } = work
   const { encoding, verifyFirstBytes, zstdLevel } = deps.nar()
   const narSize = Number(narinfo.narSize)
+  // What is verified first is told of at its end only; what is larger takes room as it grows.
+  if (narSize <= verifyFirstBytes) staged.reserve(narSize)
   const job = {
     storePathHash: key.storePathHash,
     narHash: `sha256:${key.narHash}`,
@@ -162,6 +164,7 @@ function eventsOf(
   let noted: Promise<void> | null = null
   return {
     released: (bytes, etag) => {
+      staged.reserve(bytes)
       // Before anybody has a part of it: what resumes after a crash must not be given another file's rest.
       noted ??= staged.noteEtag(key, etag).catch((error: unknown) => {
         deps.log.warn({ event: 'transfer.not-noted', nar: narFileName(key), err: error })

@@ -1,24 +1,62 @@
 import type { NarFileKey } from '../nix/nar-key.ts'
-import type { Catalog, StoredNar } from '../ports/catalog.ts'
+import type { Catalog, StoredNar, UnmeasuredNar } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { Meter } from '../ports/meter.ts'
-import type { NarStore, StagedNar } from '../ports/nar-store.ts'
+import type { NarStore } from '../ports/nar-store.ts'
+import type { CacheLimits } from './cache-limits.ts'
+import { CacheSize } from './cache-size.ts'
+import { createFreeSpace } from './free-space.ts'
+import { createOrphans } from './orphans.ts'
+import { createPinnedCount, type PinnedHashes } from './pinned-count.ts'
+import { createRecords } from './records.ts'
+import { createRoomKeeper } from './room-keeper.ts'
+import { stageIn, type StagedRoom } from './staged-room.ts'
+import type { SweepReport } from './sweeper.ts'
+import { createUses } from './uses.ts'
 
-/** The store's book-keeper: it keeps NARs with their records, and removes the least recently used above the limit. */
+/** The store's book-keeper: it keeps NARs with their records, and removes the least recently used where there is no room. */
 export type StoreKeeper = {
+  /** A new, empty file to write a NAR to, whose room is counted. */
+  stage(): Promise<StagedRoom>
   /** Keeps a verified NAR: the file becomes durable first, then its record. */
-  keep(staged: StagedNar, stored: StoredNar, narinfo: string): Promise<void>
-  /** Records a file that is in the store without a record. */
-  adopt(stored: StoredNar): Promise<void>
+  keep(staged: StagedRoom, stored: UnmeasuredNar, narinfo: string): Promise<void>
+  /** Records a file that is in the store without a record, or records it anew. */
+  adopt(stored: UnmeasuredNar): Promise<void>
   /** Notes a use, written in batches. */
   used(key: NarFileKey): void
   /** Forgets a NAR, and removes its file. */
-  drop(stored: StoredNar): Promise<void>
-  /** NARs in the store, and their bytes. */
+  drop(stored: Pick<StoredNar, 'key'>): Promise<void>
+  /** NARs in the store that have a record, and the bytes that they take on disk. */
   totals(): { readonly count: number; readonly bytes: number }
-  /** Writes what is not written yet. */
+  /** How much room there is, as far as it is known. */
+  room(): Room
+  /** Evicts down to the low watermark and the floor of free space, whether or not it is due. */
+  sweep(): Promise<SweepReport>
+  /** Evicts where it is due: others fill disks too, and limits change. */
+  tend(): Promise<void>
+  /** Finds what is in the store without a record, some files at a time. */
+  findOrphans(signal: AbortSignal): Promise<void>
+  /** Counts anew what is pinned, after the pins changed. */
+  pinsChanged(): Promise<void>
+  /** Writes what is not written yet, and waits for a sweep that runs. */
   flush(): Promise<void>
+}
+
+/** All in bytes. */
+export type Room = {
+  /** The most that the cache may take. */
+  readonly limit: number
+  /** What it takes: NARs, also those without a record, and what is being written. */
+  readonly used: number
+  /** The part of it that is being written. */
+  readonly reserved: number
+  /** The part of it that is never evicted. */
+  readonly pinned: number
+  /** What is free on the file system, when it was looked at last; `null` before. */
+  readonly free: number | null
+  /** What of it is to stay free. */
+  readonly minFree: number
 }
 
 export type KeeperDeps = {
@@ -27,94 +65,64 @@ export type KeeperDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly meter: Meter
-  /** The limit of now. */
-  readonly maxBytes: () => number
+  readonly limits: () => CacheLimits
+  readonly pins: PinnedHashes
+  /** Aborted when a sweep must end, finished or not. */
+  readonly stopping: AbortSignal
   /** Called with each NAR that came or went, so that answers about it are made anew. */
   readonly changed: (key: NarFileKey) => void
 }
 
-const sweepBatch = 64
-/** A sweep goes on to this part of the limit, so that the next one is not due at once. */
-const lowWatermark = 0.95
-const maxUnwrittenUses = 1000
-
 export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> {
-  const { store, catalog, clock, log, meter } = deps
-  let { count, bytes } = await catalog.totals()
-  const uses = new Map<string, NarFileKey>()
-  let sweeping: Promise<void> | null = null
-
-  const record = async (stored: StoredNar): Promise<void> => {
-    const replaced = (await catalog.find(stored.key.storePathHash)).find(
-      ({ key }) => key.narHash === stored.key.narHash,
-    )
-    await catalog.put(stored)
-    count += replaced === undefined ? 1 : 0
-    bytes += stored.fileBytes - (replaced?.fileBytes ?? 0)
-    deps.changed(stored.key)
-  }
-
-  const drop = async (stored: StoredNar): Promise<void> => {
-    // The record goes first: a file without a record is swept or adopted, a record without a file would be a lie.
-    if (!(await catalog.remove(stored.key))) return
-    count -= 1
-    bytes -= stored.fileBytes
-    deps.changed(stored.key)
-    await store.remove(stored.key)
-  }
-
-  const flush = async (): Promise<void> => {
-    const keys = [...uses.values()]
-    uses.clear()
-    if (keys.length > 0) await catalog.touch(keys, clock.nowMs())
-  }
-
-  const sweep = async (): Promise<void> => {
-    await flush()
-    while (bytes > deps.maxBytes() * lowWatermark) {
-      const oldest = await catalog.leastRecentlyUsed(sweepBatch)
-      if (oldest.length === 0) return
-      for (const stored of oldest) {
-        if (bytes <= deps.maxBytes() * lowWatermark) return
-        await drop(stored)
-        meter.narEvicted(stored.fileBytes)
-        log.debug({ event: 'nar.evicted', nar: stored.key, bytes: stored.fileBytes })
-      }
-    }
-  }
-
-  const sweepWhereDue = (): void => {
-    if (bytes <= deps.maxBytes() || sweeping !== null) return
-    sweeping = sweep()
-      .catch((error: unknown) => {
-        log.error({ event: 'eviction.failed', err: error })
-      })
-      .finally(() => {
-        sweeping = null
-      })
-  }
-  sweepWhereDue()
-
+  const { store, catalog, pins } = deps
+  const size = new CacheSize(await catalog.totals())
+  const orphans = createOrphans({
+    ...deps,
+    changed: (bytes) => {
+      size.setOrphaned(bytes)
+    },
+  })
+  const free = createFreeSpace({
+    ...deps,
+    minFreeBytes: (totalBytes) => deps.limits().minFreeBytes(totalBytes),
+  })
+  const uses = createUses(deps)
+  const pinned = createPinnedCount({ ...deps, size })
+  const records = createRecords({ ...deps, size, orphans, pinned })
+  const room = createRoomKeeper({
+    ...{ ...deps, size, free, orphans, drop: records.drop, flushUses: uses.write },
+    isPinned: (hash) => pins.has(hash),
+  })
+  void pinned.count()
+  room.due()
   return {
+    stage: async () => stageIn(size, await store.stage(), room.grew),
     async keep(staged, stored, narinfo) {
-      await staged.commit(stored.key, narinfo)
-      await record(stored)
-      sweepWhereDue()
+      const diskBytes = await staged.commit(stored.key, narinfo)
+      await records.put({ ...stored, diskBytes })
+      // From here on its room is the record's.
+      staged.release()
+      room.due()
     },
-    adopt: record,
-    used(key) {
-      uses.set(`${key.storePathHash}${key.narHash}`, key)
-      if (uses.size >= maxUnwrittenUses) {
-        flush().catch((error: unknown) => {
-          log.error({ event: 'catalog.failed', err: error })
-        })
-      }
+    async adopt(stored) {
+      const measured = await store.measure(stored.key)
+      await records.put({ ...stored, diskBytes: measured?.diskBytes ?? stored.fileBytes })
     },
-    drop,
-    totals: () => ({ count, bytes }),
+    used: uses.note,
+    drop: records.drop,
+    totals: () => ({ count: size.count, bytes: size.recorded }),
+    room: () => ({
+      ...{ limit: deps.limits().maxBytes, used: size.used, reserved: size.reserved },
+      ...{ pinned: size.pinned, free: free.last(), minFree: free.floor() },
+    }),
+    sweep: room.sweep,
+    tend: room.tend,
+    findOrphans: (signal) => orphans.find(signal),
+    pinsChanged: pinned.count,
     async flush() {
-      await flush()
-      await sweeping
+      await uses.write()
+      await pinned.idle()
+      await room.idle()
     },
   }
 }

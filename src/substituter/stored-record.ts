@@ -3,7 +3,7 @@ import type { NarFileKey } from '../nix/nar-key.ts'
 import type { AnswerSlot, TrustedAnswer } from '../policy/answer.ts'
 import { areEqual } from '../policy/equal-claims.ts'
 import type { Policy } from '../policy/policy.ts'
-import type { StoredClaim, StoredNar } from '../ports/catalog.ts'
+import type { StoredClaim, StoredNar, UnmeasuredNar } from '../ports/catalog.ts'
 import type { Inquiry } from './inquiry.ts'
 
 type Asked = Pick<Inquiry, 'trusted' | 'views' | 'askedUnder'>
@@ -21,7 +21,7 @@ export function storedRecord(
   inquiry: Asked,
   { fileBytes, fileHash, etag, verifiedCa }: VerifiedNar,
   { policy, nowMs }: { readonly policy: Policy; readonly nowMs: number },
-): StoredNar {
+): UnmeasuredNar {
   const witnesses = inquiry
     .trusted()
     .filter((other) => other.claim !== answer.claim && areEqual([answer, other]))

@@ -1,6 +1,6 @@
 import pLimit from 'p-limit'
 import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
-import type { StagedNar } from '../ports/nar-store.ts'
+import type { StagedRoom } from './staged-room.ts'
 import { convertStored } from './convert-stored.ts'
 import type { Inquiry } from './inquiry.ts'
 import {
@@ -22,7 +22,12 @@ export type TransferDeps = Omit<RunDeps, 'suspects'> & {
 }
 
 /** A NAR on its way in, and whose answers it is trusted under. */
-export type RunningTransfer = { readonly transfer: Transfer; readonly answers: TrustedAnswers }
+export type RunningTransfer = {
+  readonly transfer: Transfer
+  readonly answers: TrustedAnswers
+  /** Resolves once the NAR is kept, or will not be. */
+  readonly ended: Promise<void>
+}
 
 /** The NARs on their way in: one transfer a file, whoever asks for it. */
 export type Transfers = {
@@ -34,6 +39,8 @@ export type Transfers = {
   convert(key: NarFileKey, from: StoredAnswer, answers: TrustedAnswers): RunningTransfer
   /** Where a file was handed out as it came and is verified only now: resolves when that is done, which it hurries. */
   verified(key: NarFileKey): Promise<void>
+  /** How many are on their way. */
+  count(): number
   /** Whether a part of this file was handed out that turned out wrong. */
   wasBroken(key: NarFileKey): boolean
   /** Ends what the policy trusts no more: its readers are cut off, and it is not kept. */
@@ -50,7 +57,7 @@ type Entry = RunningTransfer & {
 }
 
 /** Brings the NAR into the staged file; what is left to do then needs no transfer's place. */
-type Bring = (entry: Entry, staged: StagedNar, signal: AbortSignal) => Promise<Remainder | null>
+type Bring = (entry: Entry, staged: StagedRoom, signal: AbortSignal) => Promise<Remainder | null>
 
 export function createTransfers(deps: TransferDeps): Transfers {
   const running = new Map<string, Entry>()
@@ -72,7 +79,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
     await using staging = new AsyncDisposableStack()
     const signal = AbortSignal.any([entry.abort.signal, deps.stopping])
     const remainder = await limit(async () => {
-      const staged = staging.use(await deps.store.stage())
+      const staged = staging.use(await deps.keeper.stage())
       entry.transfer.attach(await staged.open())
       return await bring(entry, staged, signal)
     })
@@ -88,7 +95,8 @@ export function createTransfers(deps: TransferDeps): Transfers {
     const name = narFileName(key)
     const transfer = new Transfer()
     const abort = new AbortController()
-    const entry: Entry = { key, answers, transfer, abort, verification: null }
+    const { promise: ended, resolve: endNow } = Promise.withResolvers<undefined>()
+    const entry: Entry = { key, answers, transfer, ended, abort, verification: null }
     running.set(name, entry)
     const end = bringIn(entry, bring)
       .catch((error: unknown) => {
@@ -106,6 +114,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
           deps.log.error({ event: 'transfer.failed', nar: name, err: error })
         })
         ends.delete(end)
+        endNow(undefined)
       })
     ends.add(end)
     return entry
@@ -132,6 +141,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
       // Why it failed is told once, where it was begun.
       await entry.verification.catch(() => undefined)
     },
+    count: () => running.size,
     wasBroken: (key) => suspects.wasBroken(key),
     policyChanged() {
       for (const { key, answers, transfer, abort } of running.values()) {

@@ -7,6 +7,9 @@ export type Gauges = {
   readonly cacheBytes: () => number
   readonly cacheNars: () => number
   readonly cacheLimitBytes: () => number
+  readonly cachePinnedBytes: () => number
+  /** `NaN` before the file system was looked at. */
+  readonly cacheFreeBytes: () => number
   /** The configured upstreams, and those of them that are suspended. */
   readonly upstreams: () => readonly string[]
   readonly suspended: () => ReadonlySet<string>
@@ -97,6 +100,12 @@ function upstreamMeter(registry: Registry): Meter {
     'NARs that could not be kept',
     [],
   )
+  const readAhead = counter(
+    registry,
+    'weir_nars_read_ahead_total',
+    'NARs fetched before anybody asked for them',
+    [],
+  )
   const trust = trustMeter(registry)
   const evictions = counter(registry, 'weir_cache_evictions_total', 'NARs evicted', [])
   const evicted = counter(
@@ -118,6 +127,9 @@ function upstreamMeter(registry: Registry): Meter {
     },
     narSourceFailed(upstream, code) {
       failures.inc({ upstream, code })
+    },
+    narReadAhead() {
+      readAhead.inc()
     },
     storeFailed() {
       storeFailures.inc()
@@ -173,13 +185,25 @@ function trustMeter(
 }
 
 function exposeGauges(registry: Registry, gauges: Gauges): void {
-  gauge(registry, 'weir_cache_bytes', 'Bytes of the NAR files in the cache', gauges.cacheBytes)
+  gauge(registry, 'weir_cache_bytes', 'What the cache takes on disk, in bytes', gauges.cacheBytes)
   gauge(registry, 'weir_cache_nars', 'NAR files in the cache', gauges.cacheNars)
   gauge(
     registry,
     'weir_cache_limit_bytes',
     'The most bytes that the cache may keep',
     gauges.cacheLimitBytes,
+  )
+  gauge(
+    registry,
+    'weir_cache_pinned_bytes',
+    'What of the cache is pinned, and never evicted',
+    gauges.cachePinnedBytes,
+  )
+  gauge(
+    registry,
+    'weir_cache_free_bytes',
+    "Bytes that are free on the cache's file system",
+    gauges.cacheFreeBytes,
   )
   new Gauge({
     name: 'weir_upstream_suspended',

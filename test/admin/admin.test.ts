@@ -163,7 +163,7 @@ t.test('a reload', async (t) => {
     made.setSettings({
       server: { ...server, priority: server.priority + 1 },
       nar: { ...nar, workers: nar.workers + 1, zstdLevel: nar.zstdLevel + 1 },
-      cache: { dir: '/elsewhere', maxBytes: 7 },
+      cache: { ...cache, dir: '/elsewhere', maxBytes: 7 },
     })
     const needRestart = ['server.priority', 'cache.dir', 'nar.workers']
     t.same((await made.admin.reload()).needRestart, needRestart)

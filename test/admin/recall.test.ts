@@ -223,10 +223,10 @@ t.test('a recall of what is on its way ends it, and nothing is left', async (t) 
         return {
           ...staged,
           commit: async (key, narinfo) => {
-            if (where === 'while it is kept') await staged.commit(key, narinfo)
+            const before = where === 'while it is kept' ? await staged.commit(key, narinfo) : null
             committing.resolve(undefined)
             if (isHeld) await open.promise
-            if (where === 'before it is kept') await staged.commit(key, narinfo)
+            return before ?? (await staged.commit(key, narinfo))
           },
           [Symbol.asyncDispose]: () => staged[Symbol.asyncDispose](),
         }
@@ -258,7 +258,14 @@ t.test('a recall goes through all that is stored, however much', async (t) => {
       const { key, text } = numberedBy(`${one}${two}`, claim)
       await catalog.put({
         ...{ key, upstream: 'a', claim: text, witnesses: [], certainIn: null, verifiedCa: null },
-        ...{ fileBytes: 10, fileHash: 'sha256:0', etag: '"0"', storedAtMs: 1, usedAtMs: 1 },
+        ...{
+          fileBytes: 10,
+          diskBytes: 10,
+          fileHash: 'sha256:0',
+          etag: '"0"',
+          storedAtMs: 1,
+          usedAtMs: 1,
+        },
       })
     }
   }

@@ -37,6 +37,10 @@ t.test(
       ['recall --nar-hash sha1:abc --reason x', '--nar-hash: found "sha1:abc".'],
       ['recall nonsense --reason x', 'PATH: found "nonsense".'],
       [`recall /gnu/store/${hash}-xz --reason x`, 'PATH: found a path below "/gnu/store"'],
+      ['pin', 'takes at least one path or hash'],
+      ['pin nonsense', '"nonsense" is no path below /nix/store'],
+      ['unpin', 'takes at least one path or hash'],
+      ['pins x', 'takes no operands'],
       ['explain', 'takes one path or hash'],
       ['explain nonsense', '"nonsense" is no path below /nix/store'],
       ['policy', 'say show or test'],
@@ -56,7 +60,16 @@ t.test(
 
 t.test('each new command is listed, and explains itself to a stranger', async (t) => {
   const { stdout } = await weir('help')
-  for (const command of ['reload', 'upstream', 'recall', 'explain', 'policy']) {
+  for (const command of [
+    'reload',
+    'upstream',
+    'recall',
+    'pin',
+    'unpin',
+    'pins',
+    'explain',
+    'policy',
+  ]) {
     t.match(stdout, new RegExp(`^  ${command} +\\S`, 'm'))
     const help = await weir(command, '--help')
     t.equal(help.code, 0)

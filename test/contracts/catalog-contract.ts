@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import { type NarFileKey, narFileName } from '../../src/nix/nar-key.ts'
-import type { Catalog, StoredClaim, StoredNar } from '../../src/ports/catalog.ts'
+import type { Catalog, StoredClaim, StoredNar, UsedNar } from '../../src/ports/catalog.ts'
 import { narKey } from './nar-store-contract.ts'
 
 /** A record of the NAR that two characters stand for, with every field different from the others. */
@@ -13,6 +13,7 @@ export function record(path: string, nar: string, changes: Partial<StoredNar> = 
     certainIn: 'epoch-1',
     verifiedCa: null,
     fileBytes: 1000,
+    diskBytes: 4096,
     fileHash: `sha256:${'2'.repeat(52)}`,
     etag: `"${'3'.repeat(52)}"`,
     storedAtMs: 1_700_000_000_001,
@@ -69,6 +70,7 @@ function findingContract(behaves: Behaves): void {
         claim: new Uint8Array(),
         upstream: `Ünï'code" ; DROP TABLE nar; --`,
         fileBytes: Number.MAX_SAFE_INTEGER,
+        diskBytes: Number.MAX_SAFE_INTEGER,
       })
       await catalog.put(stored)
       t.strictSame(await catalog.find(stored.key.storePathHash), [stored])
@@ -84,36 +86,40 @@ function findingContract(behaves: Behaves): void {
   })
 
   behaves('putting a key again replaces its record whole', async (t, catalog) => {
-    await catalog.put(record('0', '0'))
+    t.equal(await catalog.put(record('0', '0', { diskBytes: 5 })), null)
     const second = record('0', '0', {
       upstream: 'theirs',
       claim: new Uint8Array([1]),
       fileBytes: 7,
+      diskBytes: 8,
       fileHash: `sha256:${'4'.repeat(52)}`,
       etag: '"4"',
       storedAtMs: 1,
       usedAtMs: 2,
     })
-    await catalog.put(second)
+    t.equal(await catalog.put(second), 5, 'what the first took on disk')
     t.strictSame(await catalog.find(second.key.storePathHash), [second])
-    t.strictSame(await catalog.totals(), { count: 1, bytes: 7 })
+    t.strictSame(await catalog.totals(), { count: 1, bytes: 8 })
   })
 
   behaves('a removed record is gone, and others are not', async (t, catalog) => {
     const kept = record('0', '1')
     await catalog.put(record('0', '0'))
     await catalog.put(kept)
-    t.equal(await catalog.remove(record('0', '0').key), true)
+    t.equal(await catalog.remove(record('0', '0').key), 4096)
     t.strictSame(await catalog.find(kept.key.storePathHash), [kept])
   })
 
-  behaves('removing says false where there was no record', async (t, catalog) => {
-    await catalog.put(record('0', '0'))
-    t.equal(await catalog.remove(record('0', '1').key), false, 'another NarHash')
-    t.equal(await catalog.remove(record('1', '0').key), false, 'another store path')
-    t.equal(await catalog.remove(record('0', '0').key), true)
-    t.equal(await catalog.remove(record('0', '0').key), false, 'removed before')
-  })
+  behaves(
+    'removing tells what the NAR took on disk, and nothing where there was no record',
+    async (t, catalog) => {
+      await catalog.put(record('0', '0'))
+      t.equal(await catalog.remove(record('0', '1').key), null, 'another NarHash')
+      t.equal(await catalog.remove(record('1', '0').key), null, 'another store path')
+      t.equal(await catalog.remove(record('0', '0').key), 4096)
+      t.equal(await catalog.remove(record('0', '0').key), null, 'removed before')
+    },
+  )
 }
 
 function claimsContract(behaves: Behaves): void {
@@ -130,7 +136,6 @@ function claimsContract(behaves: Behaves): void {
     const other = record('1', '0', { usedAtMs: 1 })
     for (const each of [stored, samePath, other]) await catalog.put(each)
     t.strictSame(await catalog.find(stored.key.storePathHash), [stored, samePath])
-    t.strictSame(await catalog.leastRecentlyUsed(9), [other, stored, samePath])
     t.strictSame(await catalog.page(null, 9), [stored, samePath, other])
   })
 
@@ -210,17 +215,25 @@ function pagingContract(behaves: Behaves): void {
   })
 }
 
+/** What eviction sees of a record. */
+function used({ key, diskBytes, usedAtMs }: StoredNar): UsedNar {
+  return { key, diskBytes, usedAtMs }
+}
+
+function byUse(catalog: Catalog, limit = 10): Promise<readonly UsedNar[]> {
+  return catalog.leastRecentlyUsed(limit, null)
+}
+
 function touchingContract(behaves: Behaves): void {
   behaves('a use is noted in the records of its keys, and nowhere else', async (t, catalog) => {
     const [one, samePath, other] = [record('0', '0'), record('0', '1'), record('1', '0')]
     for (const each of [one, samePath, other]) await catalog.put(each)
     const usedAtMs = one.usedAtMs + 1000
     await catalog.touch([one.key, other.key], usedAtMs)
-    t.strictSame(await catalog.leastRecentlyUsed(10), [
-      samePath,
-      { ...one, usedAtMs },
-      { ...other, usedAtMs },
-    ])
+    t.strictSame(
+      await byUse(catalog),
+      [samePath, { ...one, usedAtMs }, { ...other, usedAtMs }].map(used),
+    )
   })
 
   behaves('a use of a key without a record is passed over', async (t, catalog) => {
@@ -228,14 +241,14 @@ function touchingContract(behaves: Behaves): void {
     await catalog.put(stored)
     const usedAtMs = stored.usedAtMs + 1000
     await catalog.touch([record('1', '1').key, stored.key, record('2', '2').key], usedAtMs)
-    t.strictSame(await catalog.leastRecentlyUsed(10), [{ ...stored, usedAtMs }])
+    t.strictSame(await byUse(catalog), [used({ ...stored, usedAtMs })])
   })
 
   behaves('noting no uses changes nothing', async (t, catalog) => {
     const stored = record('0', '0')
     await catalog.put(stored)
     await catalog.touch([], stored.usedAtMs + 1000)
-    t.strictSame(await catalog.leastRecentlyUsed(10), [stored])
+    t.strictSame(await byUse(catalog), [used(stored)])
   })
 
   behaves('those used longest ago come first, whenever they were stored', async (t, catalog) => {
@@ -243,10 +256,10 @@ function touchingContract(behaves: Behaves): void {
     const second = record('0', '0', { usedAtMs: 20, storedAtMs: 1 })
     const third = record('1', '0', { usedAtMs: 30, storedAtMs: 2 })
     for (const each of [third, first, second]) await catalog.put(each)
-    t.strictSame(await catalog.leastRecentlyUsed(3), [first, second, third])
+    t.strictSame(await byUse(catalog), [first, second, third].map(used))
     await catalog.touch([first.key], 40)
     t.strictSame(
-      (await catalog.leastRecentlyUsed(3)).map(({ key }) => key),
+      (await byUse(catalog)).map(({ key }) => key),
       [second.key, third.key, first.key],
     )
   })
@@ -255,22 +268,46 @@ function touchingContract(behaves: Behaves): void {
     const [first, second] = [record('0', '0', { usedAtMs: 1 }), record('1', '0', { usedAtMs: 2 })]
     await catalog.put(second)
     await catalog.put(first)
-    t.strictSame(await catalog.leastRecentlyUsed(0), [])
-    t.strictSame(await catalog.leastRecentlyUsed(1), [first])
-    t.strictSame(await catalog.leastRecentlyUsed(3), [first, second])
+    t.strictSame(await byUse(catalog, 0), [])
+    t.strictSame(await byUse(catalog, 1), [used(first)])
+    t.strictSame(await byUse(catalog, 3), [used(first), used(second)])
   })
+
+  behaves(
+    'who reads on comes to each record once, those used at one time too',
+    async (t, catalog) => {
+      const all = ['0', '1', '2'].flatMap((path) =>
+        ['0', '1'].map((nar) => record(path, nar, { usedAtMs: path === '2' ? 1 : 2 })),
+      )
+      for (const each of all) await catalog.put(each)
+      for (const limit of [1, 2, 4, 7]) {
+        const seen: UsedNar[] = []
+        for (;;) {
+          const some = await catalog.leastRecentlyUsed(limit, seen.at(-1) ?? null)
+          if (some.length === 0) break
+          seen.push(...some)
+        }
+        t.strictSame(
+          seen.slice(0, 2).map(({ usedAtMs }) => usedAtMs),
+          [1, 1],
+        )
+        t.equal(new Set(seen.map(({ key }) => narFileName(key))).size, all.length)
+        t.equal(seen.length, all.length, `${limit} at a time`)
+      }
+    },
+  )
 }
 
 function countingContract(behaves: Behaves): void {
   behaves('an empty catalog has no NARs and no bytes', async (t, catalog) => {
     t.strictSame(await catalog.totals(), { count: 0, bytes: 0 })
-    t.strictSame(await catalog.leastRecentlyUsed(10), [])
+    t.strictSame(await byUse(catalog), [])
   })
 
   behaves('the totals follow what is put and removed', async (t, catalog) => {
-    await catalog.put(record('0', '0', { fileBytes: 5_000_000_000 }))
-    await catalog.put(record('0', '1', { fileBytes: 20 }))
-    await catalog.put(record('1', '0', { fileBytes: 300 }))
+    await catalog.put(record('0', '0', { diskBytes: 5_000_000_000 }))
+    await catalog.put(record('0', '1', { diskBytes: 20 }))
+    await catalog.put(record('1', '0', { diskBytes: 300 }))
     t.strictSame(await catalog.totals(), { count: 3, bytes: 5_000_000_320 })
     await catalog.remove(record('0', '1').key)
     t.strictSame(await catalog.totals(), { count: 2, bytes: 5_000_000_300 })

@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads'
 import type { Test } from 'tap'
 import { type NarFileKey, narFileName } from '../../src/nix/nar-key.ts'
 import { maxNarinfoBytes } from '../../src/nix/narinfo.ts'
-import type { NarFile, NarStore } from '../../src/ports/nar-store.ts'
+import type { NarFile, NarStore, StoreFile } from '../../src/ports/nar-store.ts'
 import { must, pathHash } from '../nix/fixtures.ts'
 
 /** A key from one character for the store path's hash and one for the NarHash. */
@@ -57,6 +57,7 @@ export function narStoreContract(t: Test, open: () => Promise<NarStore>): void {
   stagingContract(t, open)
   storingContract(t, open)
   describingContract(t, open)
+  measuringContract(t, open)
 }
 
 function readingContract(t: Test, open: () => Promise<NarStore>): void {
@@ -326,4 +327,57 @@ function describingContract(t: Test, open: () => Promise<NarStore>): void {
       t.equal(await described(store, one), expected)
     }
   })
+}
+
+function measuringContract(t: Test, open: () => Promise<NarStore>): void {
+  t.test(
+    'a NAR takes its length and its narinfo on disk at least, as its commit says',
+    async (t) => {
+      const store = await open()
+      t.equal(await store.measure(one), null, 'it is not stored')
+      await using staged = await store.stage()
+      await writeFile(staged.path, 'x'.repeat(100_000))
+      const before = Date.now()
+      const diskBytes = await staged.commit(one, narinfoOf(one))
+      t.ok(diskBytes >= 100_000 + narinfoOf(one).length)
+      const measured = must(await store.measure(one))
+      t.equal(measured.diskBytes, diskBytes)
+      t.ok(Math.abs(measured.modifiedMs - before) < 60_000)
+    },
+  )
+
+  t.test('a narinfo counts for the NAR that it describes alone', async (t) => {
+    const store = await open()
+    await storeNar(store, one, 'abc')
+    const described = must(await store.measure(one)).diskBytes
+    await storeNar(store, samePath, 'abc')
+    t.ok(must(await store.measure(one)).diskBytes < described)
+    t.equal(must(await store.measure(samePath)).diskBytes, described)
+  })
+
+  t.test('every NAR and narinfo is listed, and nothing else', async (t) => {
+    const store = await open()
+    const listed = async (): Promise<readonly string[]> => {
+      const names: string[] = []
+      for await (const file of store.list()) names.push(nameOf(file))
+      return names.sort()
+    }
+    t.strictSame(await listed(), [])
+    for (const key of [one, samePath, other]) await storeNar(store, key, 'abc')
+    await using staged = await store.stage()
+    await writeFile(staged.path, 'half')
+    const nars = [one, samePath, other].map(narFileName)
+    t.strictSame(await listed(), [...nars, one.storePathHash, other.storePathHash].sort())
+    for await (const file of store.list()) if (file.kind === 'nar') await store.remove(file.key)
+    t.strictSame(await listed(), [], 'what is listed may be removed meanwhile')
+  })
+
+  t.test('its file system has some room, and not more than it is large', async (t) => {
+    const { freeBytes, totalBytes } = await (await open()).space()
+    t.ok(freeBytes > 0 && freeBytes <= totalBytes)
+  })
+}
+
+function nameOf(file: StoreFile): string {
+  return file.kind === 'nar' ? narFileName(file.key) : file.hash
 }

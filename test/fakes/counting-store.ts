@@ -1,6 +1,7 @@
+import type { NarFileKey } from '../../src/nix/nar-key.ts'
 import type { NarFile, NarStore } from '../../src/ports/nar-store.ts'
 
-/** A store that counts what is open in it. */
+/** A store that counts what is open in it. What its NARs take on disk is their length, on any file system. */
 export type CountingStore = NarStore & { readonly openFiles: number; readonly stagedFiles: number }
 
 export function countingStore(store: NarStore): CountingStore {
@@ -21,6 +22,12 @@ export function countingStore(store: NarStore): CountingStore {
       },
     }
   }
+  const length = async (key: NarFileKey): Promise<number> => {
+    const file = await store.open(key)
+    const bytes = (await file?.size()) ?? 0
+    await file?.close()
+    return bytes
+  }
   return {
     get openFiles() {
       return openFiles
@@ -37,7 +44,10 @@ export function countingStore(store: NarStore): CountingStore {
         path: staged.path,
         noteEtag: (key, etag) => staged.noteEtag(key, etag),
         open: async () => counted(await staged.open()),
-        commit: (key, narinfo) => staged.commit(key, narinfo),
+        commit: async (key, narinfo) => {
+          await staged.commit(key, narinfo)
+          return await length(key)
+        },
         [Symbol.asyncDispose]: async () => {
           await staged[Symbol.asyncDispose]()
           stagedFiles -= 1
@@ -50,5 +60,11 @@ export function countingStore(store: NarStore): CountingStore {
     },
     describe: (hash) => store.describe(hash),
     remove: (key) => store.remove(key),
+    measure: async (key) => {
+      const measured = await store.measure(key)
+      return measured && { ...measured, diskBytes: await length(key) }
+    },
+    list: () => store.list(),
+    space: () => store.space(),
   }
 }

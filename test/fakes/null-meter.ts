@@ -11,6 +11,7 @@ export function createNullMeter(taken: Partial<Meter> = {}): Meter {
     wouldRefuse: () => undefined,
     narFetched: () => undefined,
     narSourceFailed: () => undefined,
+    narReadAhead: () => undefined,
     storeFailed: () => undefined,
     narEvicted: () => undefined,
     ...taken,

@@ -13,6 +13,7 @@ import type { Upstream } from '../../src/ports/upstream.ts'
 import { openDiskNarStore } from '../../src/store/disk/disk-nar-store.ts'
 import { createImportUpstream } from '../../src/store/import-upstream.ts'
 import { openSqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts'
+import type { PinnedHashes } from '../../src/substituter/pinned-count.ts'
 import { createPathFinder } from '../../src/substituter/find-path.ts'
 import type { NarEncoding } from '../../src/substituter/named-file.ts'
 import type { SigningMode } from '../../src/substituter/render-narinfo.ts'
@@ -47,6 +48,8 @@ export type WorldOptions = {
   readonly mode?: SigningMode
   readonly encoding?: NarEncoding
   readonly maxBytes?: number
+  readonly minFreeBytes?: (totalBytes: number) => number
+  readonly pins?: PinnedHashes
   readonly verifyFirstBytes?: number
   readonly maxTransfers?: number
   readonly meter?: Partial<Meter>
@@ -82,7 +85,13 @@ export async function createWorld(options: WorldOptions) {
   const signing = () => ({ mode, key: keys.weir })
   const keeper: StoreKeeper = await createStoreKeeper({
     ...base,
-    maxBytes: () => options.maxBytes ?? 2 ** 40,
+    limits: () => ({
+      maxBytes: options.maxBytes ?? 2 ** 40,
+      lowWatermark: 95,
+      minFreeBytes: options.minFreeBytes ?? (() => 0),
+    }),
+    pins: options.pins ?? { has: () => false, hashes: () => [] },
+    stopping: stopping.signal,
     changed: ({ storePathHash }) => {
       substituter.changed(storePathHash)
     },

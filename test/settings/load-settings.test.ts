@@ -13,6 +13,7 @@ import {
   REGENERATE_COMMAND,
   updateReference,
 } from '../../src/settings/reference.ts'
+import { minFreeBytes } from '../../src/settings/min-free.ts'
 import { type Settings } from '../../src/settings/settings.ts'
 import { SettingsError } from '../../src/settings/settings-error.ts'
 import { formatSize, parseSize } from '../../src/settings/size.ts'
@@ -53,7 +54,12 @@ const DEFAULTS = {
     hosts: [],
     drainTimeoutMs: 30_000,
   },
-  cache: { dir: '/home/ada/.cache/weir', maxBytes: 20 * 1024 ** 3 },
+  cache: {
+    dir: '/home/ada/.cache/weir',
+    maxBytes: 20 * 1024 ** 3,
+    lowWatermark: 95,
+    minFree: { kind: 'auto' },
+  },
   state: { dir: '/home/ada/.local/state/weir' },
   signing: { mode: 'add', keyFile: '/home/ada/.local/state/weir/signing-key' },
   nar: {
@@ -62,6 +68,7 @@ const DEFAULTS = {
     zstdLevel: 1,
     workers: 8,
     maxTransfers: 24,
+    readAhead: 4,
     maxNarBytes: 64 * 1024 ** 3,
   },
   timeouts: { connectMs: 5000, headersMs: 10_000, idleMs: 30_000, narinfoMs: 10_000 },
@@ -86,6 +93,8 @@ const SAMPLES: Readonly<
   WEIR_SERVER__DRAIN_TIMEOUT: ['0s', (s) => s.server.drainTimeoutMs, 0],
   WEIR_CACHE__DIR: ['/srv/./cache/', (s) => s.cache.dir, '/srv/cache'],
   WEIR_CACHE__MAX_SIZE: ['200GiB', (s) => s.cache.maxBytes, 200 * 1024 ** 3],
+  WEIR_CACHE__LOW_WATERMARK: ['80', (s) => s.cache.lowWatermark, 80],
+  WEIR_CACHE__MIN_FREE: ['7%', (s) => s.cache.minFree, { kind: 'percent', percent: 7 }],
   WEIR_STATE__DIR: ['~/state', (s) => s.state.dir, '/home/ada/state'],
   WEIR_SIGNING__MODE: ['replace', (s) => s.signing.mode, 'replace'],
   WEIR_SIGNING__KEY_FILE: ['/run/key', (s) => s.signing.keyFile, '/run/key'],
@@ -94,6 +103,7 @@ const SAMPLES: Readonly<
   WEIR_NAR__ZSTD_LEVEL: ['19', (s) => s.nar.zstdLevel, 19],
   WEIR_NAR__WORKERS: ['3', (s) => s.nar.workers, 3],
   WEIR_NAR__MAX_TRANSFERS: ['1', (s) => s.nar.maxTransfers, 1],
+  WEIR_NAR__READ_AHEAD: ['0', (s) => s.nar.readAhead, 0],
   WEIR_NAR__MAX_NAR_SIZE: ['1TB', (s) => s.nar.maxNarBytes, 1e12],
   WEIR_TIMEOUTS__CONNECT: ['500ms', (s) => s.timeouts.connectMs, 500],
   WEIR_TIMEOUTS__HEADERS: ['1m', (s) => s.timeouts.headersMs, 60_000],
@@ -151,6 +161,24 @@ t.test('without a file and variables the built-in defaults hold', async (t) => {
   t.strictSame(warnings, [])
   t.equal((await load({ cores: 2 })).settings.nar.workers, 2, 'one worker a core, up to 8')
 })
+
+t.test(
+  'a floor of free space is a size, a part of the file system, or a little of either',
+  async (t) => {
+    const disk = 100 * 1024 ** 3
+    const floors: readonly (readonly [string, number, number])[] = [
+      ['auto', disk, 1024 ** 3],
+      ['auto', 1024 ** 3, Math.floor(0.05 * 1024 ** 3)],
+      ['10GiB', disk, 10 * 1024 ** 3],
+      ['5%', disk, 5 * 1024 ** 3],
+      ['0', disk, 0],
+    ]
+    for (const [text, totalBytes, expected] of floors) {
+      const { settings } = await load({ env: { WEIR_CACHE__MIN_FREE: text } })
+      t.equal(minFreeBytes(settings.cache.minFree, totalBytes), expected, text)
+    }
+  },
+)
 
 t.test('the XDG folders are used where they are absolute', async (t) => {
   const env = { XDG_CACHE_HOME: '/x/cache', XDG_STATE_HOME: 'relative' }

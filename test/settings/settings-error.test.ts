@@ -68,6 +68,11 @@ t.test('the ten most common mistakes are explained to a stranger', async (t) => 
         '  Allowed: a size such as "200GiB", "20GB" or "512MiB", or a whole number of bytes, at least 1.',
     ],
     [
+      '[cache]\nmin_free = "95%"\n',
+      'FILE, line 2, cache.min_free: found "95%".\n' +
+        '  Allowed: "auto", a part of the file system such as "5%" (0 to 90), a size such as "10GiB", or a whole number of bytes.',
+    ],
+    [
       '[timeouts]\nidle = 30\n',
       'FILE, line 2, timeouts.idle: found 30.\n' +
         '  Allowed: a duration such as "500ms", "30s", "5m" or "1h", from 1ms to 24h.',
@@ -110,7 +115,7 @@ t.test('all mistakes are told at once, in the order of the file, a paragraph eac
       'FILE, line 2, signing.mode: found "ad".\n  Allowed: "add", "replace", "keep".',
       'FILE, line 4, nar.zstd_level: found 20.\n  Allowed: a whole number from 1 to 19.',
       'FILE, line 5, nar.wrokers: found an unknown key.\n' +
-        '  Did you mean "workers"? Allowed: verify_first, encoding, zstd_level, workers, max_transfers, max_nar_size.',
+        '  Did you mean "workers"? Allowed: verify_first, encoding, zstd_level, workers, max_transfers, read_ahead, max_nar_size.',
       'FILE, line 7, log.level: found 5.\n' +
         '  Allowed: "trace", "debug", "info", "warn", "error", "fatal", "silent".',
     ].join('\n\n'),

@@ -131,6 +131,23 @@ t.test('the store on a disk', async (t) => {
     await file.close()
   })
 
+  t.test('takes what its blocks take on disk', async (t) => {
+    const dir = await newDir()
+    const store = await openDiskNarStore(dir, storeDir)
+    await storeNar(store, one, 'abc')
+    const files = [join(dir, 'nar', narFileName(one)), join(dir, narinfoFile)]
+    const blocks = await Promise.all(files.map(async (file) => (await stat(file)).blocks * 512))
+    t.ok(must(await store.measure(one)).diskBytes >= (blocks[0] ?? 0) + (blocks[1] ?? 0))
+  })
+
+  t.test('passes over files of others', async (t) => {
+    const dir = await newDir()
+    const store = await openDiskNarStore(dir, storeDir)
+    await writeFile(join(dir, 'nar', `${'0'.repeat(52)}.nar.xz`), 'from nix copy')
+    await writeFile(join(dir, 'notes.narinfo'), '')
+    for await (const file of store.list()) t.fail(`lists ${JSON.stringify(file)}`)
+  })
+
   t.test('keeps a narinfo that describes another NAR of the same path', async (t) => {
     const dir = await newDir()
     const store = await openDiskNarStore(dir, storeDir)
@@ -185,10 +202,10 @@ t.test('the catalog in a file', async (t) => {
       await writeFile(file, catalogVersion1)
       const log = errorLog()
       const expected = [
-        record('0', '0', { certainIn: null }),
+        record('0', '0', { certainIn: null, diskBytes: 1000 }),
         record('1', '0', {
           ...{ upstream: 'theirs', claim: new Uint8Array([1]), fileBytes: 20 },
-          certainIn: null,
+          ...{ certainIn: null, diskBytes: 20 },
         }),
       ]
       for (const time of ['at once', 'opened again']) {

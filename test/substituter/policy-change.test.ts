@@ -373,7 +373,7 @@ t.test('a policy that changes while a NAR is kept', async (t) => {
           commit: async (key, narinfo) => {
             committing.resolve(undefined)
             await open.promise
-            await staged.commit(key, narinfo)
+            return await staged.commit(key, narinfo)
           },
           [Symbol.asyncDispose]: () => staged[Symbol.asyncDispose](),
         }

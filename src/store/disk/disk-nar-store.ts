@@ -7,75 +7,150 @@
  *     .partial/                        what is being written; emptied on start
  */
 import { randomUUID } from 'node:crypto'
-import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  opendir,
+  rename,
+  rm,
+  statfs,
+  writeFile,
+} from 'node:fs/promises'
 import { join } from 'node:path'
-import type { StoreDir } from '../../nix/store-path.ts'
 import { formatCacheInfo } from '../../nix/cache-info.ts'
+import { type NarFileKey, narFileName, parseNarFileName } from '../../nix/nar-key.ts'
 import { maxNarinfoBytes } from '../../nix/narinfo.ts'
-import { type NarFileKey, narFileName } from '../../nix/nar-key.ts'
-import type { NarFile, NarStore, StagedNar } from '../../ports/nar-store.ts'
+import { parseStorePathHash, type StoreDir, type StorePathHash } from '../../nix/store-path.ts'
+import type { NarFile, NarStore, StagedNar, StoreFile } from '../../ports/nar-store.ts'
+import {
+  onDisk,
+  openExisting,
+  readExisting,
+  statExisting,
+  syncFile,
+  writeDurably,
+} from './disk-files.ts'
 import { etagEnding, readInterrupted } from './interrupted-files.ts'
+
+const narinfoSuffix = '.narinfo'
 
 /** Opens the store in `dir`, makes what is missing and sweeps what a crash left. Only one process may have it open. */
 export async function openDiskNarStore(dir: string, storeDir: StoreDir): Promise<NarStore> {
-  const partialDir = join(dir, '.partial')
-  const narDir = join(dir, 'nar')
-  const interrupted = await readInterrupted(partialDir)
-  await rm(partialDir, { recursive: true, force: true })
-  await mkdir(partialDir, { recursive: true })
-  await mkdir(narDir, { recursive: true })
+  const layout = layoutIn(dir)
+  const interrupted = await readInterrupted(layout.partialDir)
+  await rm(layout.partialDir, { recursive: true, force: true })
+  await mkdir(layout.partialDir, { recursive: true })
+  await mkdir(layout.narDir, { recursive: true })
   await writeDurably(
-    partialDir,
+    layout.partialDir,
     join(dir, 'nix-cache-info'),
     formatCacheInfo({ storeDir, wantMassQuery: true, priority: 40 }),
   )
-  const narPath = (key: NarFileKey): string => join(narDir, narFileName(key))
-  const narinfoPath = (key: NarFileKey): string => join(dir, `${key.storePathHash}.narinfo`)
-
   return {
     interrupted,
-    pathOf: narPath,
+    pathOf: layout.narPath,
     async stage() {
-      const path = join(partialDir, `${randomUUID()}.nar`)
+      const path = join(layout.partialDir, `${randomUUID()}.nar`)
       await writeFile(path, '', { flag: 'wx' })
-      return stagedNar(partialDir, path, async (key, narinfo) => {
-        await syncFile(path)
-        await rename(path, narPath(key))
-        try {
-          await syncFile(narDir)
-          // The narinfo comes last: nothing is described that is not there.
-          await writeDurably(partialDir, narinfoPath(key), narinfo)
-          await syncFile(dir)
-        } catch (error) {
-          // A NAR that is neither described nor recorded would never be evicted.
-          await rm(narPath(key), { force: true })
-          throw error
-        }
-      })
+      return stagedNar(layout.partialDir, path, (key, narinfo) =>
+        commit(layout, path, key, narinfo),
+      )
     },
     async open(key) {
-      const handle = await openExisting(narPath(key))
+      const handle = await openExisting(layout.narPath(key))
       return handle && narFile(handle)
     },
     async describe(hash) {
-      const text = await readExisting(join(dir, `${hash}.narinfo`))
+      const text = await readExisting(layout.narinfoPath(hash))
       return text === null || text.length > maxNarinfoBytes ? null : Buffer.from(text)
     },
     async remove(key) {
-      const described = await readExisting(narinfoPath(key))
-      if (described?.includes(`\nURL: nar/${narFileName(key)}\n`) === true) {
-        await rm(narinfoPath(key), { force: true })
-      }
-      await rm(narPath(key), { force: true })
+      // The narinfo goes first: nothing is described that is not there.
+      if (await isDescribed(layout, key))
+        await rm(layout.narinfoPath(key.storePathHash), { force: true })
+      await rm(layout.narPath(key), { force: true })
+    },
+    async measure(key) {
+      const nar = await statExisting(layout.narPath(key))
+      if (nar === null) return null
+      const narinfoBytes = (await isDescribed(layout, key)) ? await narinfoOnDisk(layout, key) : 0
+      return { diskBytes: onDisk(nar) + narinfoBytes, modifiedMs: nar.mtimeMs }
+    },
+    list: () => listFiles(layout),
+    async space() {
+      const { bavail, blocks, bsize } = await statfs(dir)
+      return { freeBytes: bavail * bsize, totalBytes: blocks * bsize }
     },
   }
 }
 
-function stagedNar(
-  partialDir: string,
+/** Where things are in a store's folder. */
+type Layout = {
+  readonly dir: string
+  readonly partialDir: string
+  readonly narDir: string
+  readonly narPath: (key: NarFileKey) => string
+  readonly narinfoPath: (hash: StorePathHash) => string
+}
+
+function layoutIn(dir: string): Layout {
+  const narDir = join(dir, 'nar')
+  return {
+    dir,
+    partialDir: join(dir, '.partial'),
+    narDir,
+    narPath: (key) => join(narDir, narFileName(key)),
+    narinfoPath: (hash) => join(dir, hash + narinfoSuffix),
+  }
+}
+
+/** Makes a file that is written whole durable under its key; what it takes on disk, its narinfo included. */
+async function commit(
+  layout: Layout,
   path: string,
-  commit: (key: NarFileKey, narinfo: string) => Promise<void>,
-): StagedNar {
+  key: NarFileKey,
+  narinfo: string,
+): Promise<number> {
+  await syncFile(path)
+  const written = await statExisting(path)
+  await rename(path, layout.narPath(key))
+  try {
+    await syncFile(layout.narDir)
+    // The narinfo comes last: nothing is described that is not there.
+    await writeDurably(layout.partialDir, layout.narinfoPath(key.storePathHash), narinfo)
+    await syncFile(layout.dir)
+  } catch (error) {
+    // A NAR that is neither described nor recorded would be evicted only after the next search for such.
+    await rm(layout.narPath(key), { force: true })
+    throw error
+  }
+  return (written === null ? 0 : onDisk(written)) + (await narinfoOnDisk(layout, key))
+}
+
+async function isDescribed({ narinfoPath }: Layout, key: NarFileKey): Promise<boolean> {
+  const text = await readExisting(narinfoPath(key.storePathHash))
+  return text?.includes(`\nURL: nar/${narFileName(key)}\n`) === true
+}
+
+async function narinfoOnDisk({ narinfoPath }: Layout, key: NarFileKey): Promise<number> {
+  const narinfo = await statExisting(narinfoPath(key.storePathHash))
+  return narinfo === null ? 0 : onDisk(narinfo)
+}
+
+async function* listFiles({ dir, narDir }: Layout): AsyncGenerator<StoreFile> {
+  for await (const { name } of await opendir(narDir)) {
+    const key = parseNarFileName(name)
+    if (key !== null) yield { kind: 'nar', key }
+  }
+  for await (const { name } of await opendir(dir)) {
+    if (!name.endsWith(narinfoSuffix)) continue
+    const hash = parseStorePathHash(name.slice(0, -narinfoSuffix.length))
+    if (hash !== null) yield { kind: 'narinfo', hash }
+  }
+}
+
+function stagedNar(partialDir: string, path: string, commit: StagedNar['commit']): StagedNar {
   let note: string | null = null
   return {
     path,
@@ -100,48 +175,5 @@ function narFile(handle: FileHandle): NarFile {
     read: async (buffer, position) =>
       (await handle.read(buffer, 0, buffer.length, position)).bytesRead,
     close: () => handle.close(),
-  }
-}
-
-async function openExisting(path: string): Promise<FileHandle | null> {
-  try {
-    return await open(path, 'r')
-  } catch (error) {
-    if (isMissing(error)) return null
-    throw error
-  }
-}
-
-async function readExisting(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    if (isMissing(error)) return null
-    throw error
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
-}
-
-/** Replaces a file at once and for good: a reader sees the old text or the new one. */
-async function writeDurably(partialDir: string, path: string, text: string): Promise<void> {
-  const temporary = join(partialDir, randomUUID())
-  try {
-    await writeFile(temporary, text, { flush: true })
-    await rename(temporary, path)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
-  }
-}
-
-async function syncFile(path: string): Promise<void> {
-  const handle = await open(path, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }

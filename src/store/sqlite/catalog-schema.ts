@@ -57,6 +57,11 @@ const migrations: readonly string[] = [
    INSERT INTO nar_witness SELECT hash, nar_hash, 'zstd', upstream, claim FROM witness ORDER BY rowid;
    DROP TABLE witness;
    ALTER TABLE nar_witness RENAME TO witness;`,
+  // Of files from before nobody measured what they take. The index has all that eviction reads, in the order that it reads it.
+  `ALTER TABLE nar ADD COLUMN disk_bytes INTEGER NOT NULL DEFAULT 0;
+   UPDATE nar SET disk_bytes = file_bytes;
+   DROP INDEX nar_by_use;
+   CREATE INDEX nar_by_use ON nar (used_at, hash, nar_hash, compression, disk_bytes);`,
 ]
 
 /** A catalog that a newer Weir wrote. */

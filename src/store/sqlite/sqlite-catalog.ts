@@ -2,7 +2,7 @@ import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 import { isDecodable, parseCompression } from '../../nix/compression.ts'
 import type { NarFileKey } from '../../nix/nar-key.ts'
 import { parseStorePathHash } from '../../nix/store-path.ts'
-import type { Catalog, StoredClaim, StoredNar } from '../../ports/catalog.ts'
+import type { Catalog, StoredClaim, StoredNar, UsedNar } from '../../ports/catalog.ts'
 import { migrateCatalog } from './catalog-schema.ts'
 import { inTransaction } from './in-transaction.ts'
 
@@ -28,8 +28,11 @@ function catalogIn(database: DatabaseSync): Catalog {
     ),
     put: database.prepare(
       `INSERT OR REPLACE INTO nar
-         (hash, nar_hash, compression, upstream, claim, file_bytes, file_hash, etag, stored_at, used_at, verified_ca, certain_in)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         (hash, nar_hash, compression, upstream, claim, file_bytes, file_hash, etag, stored_at, used_at, verified_ca, certain_in, disk_bytes)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    diskBytes: database.prepare(
+      'SELECT disk_bytes FROM nar WHERE hash = ? AND nar_hash = ? AND compression = ?',
     ),
     witnesses: database.prepare(
       'SELECT nar_hash, compression, upstream, claim FROM witness WHERE hash = ? ORDER BY rowid',
@@ -43,15 +46,19 @@ function catalogIn(database: DatabaseSync): Catalog {
     touch: database.prepare(
       'UPDATE nar SET used_at = max(used_at, ?) WHERE hash = ? AND nar_hash = ? AND compression = ?',
     ),
-    remove: database.prepare('DELETE FROM nar WHERE hash = ? AND nar_hash = ? AND compression = ?'),
+    remove: database.prepare(
+      'DELETE FROM nar WHERE hash = ? AND nar_hash = ? AND compression = ? RETURNING disk_bytes',
+    ),
     totals: database.prepare(
-      'SELECT count(*) AS count, coalesce(sum(file_bytes), 0) AS bytes FROM nar',
+      'SELECT count(*) AS count, coalesce(sum(disk_bytes), 0) AS bytes FROM nar',
     ),
     page: database.prepare(
       'SELECT * FROM nar WHERE (hash, nar_hash, compression) > (?, ?, ?) ORDER BY hash, nar_hash, compression LIMIT ?',
     ),
     oldest: database.prepare(
-      'SELECT * FROM nar ORDER BY used_at, hash, nar_hash, compression LIMIT ?',
+      `SELECT hash, nar_hash, compression, disk_bytes, used_at FROM nar
+       WHERE (used_at, hash, nar_hash, compression) > (?, ?, ?, ?)
+       ORDER BY used_at, hash, nar_hash, compression LIMIT ?`,
     ),
   }
   /* The statements are synchronous and short; a promise keeps their errors where the port expects them. */
@@ -68,11 +75,13 @@ function catalogIn(database: DatabaseSync): Catalog {
     put: (stored) =>
       transaction(() => {
         const key = keyParameters(stored.key)
+        const replaced = statements.diskBytes.get(...key)
         statements.put.run(...parameters(stored))
         statements.removeWitnesses.run(...key)
         for (const { upstream, claim } of stored.witnesses) {
           statements.putWitness.run(...key, upstream, claim)
         }
+        return diskBytesOf(replaced)
       }),
     touch: (keys, usedAtMs) =>
       transaction(() => {
@@ -81,14 +90,15 @@ function catalogIn(database: DatabaseSync): Catalog {
     remove: (key) =>
       transaction(() => {
         statements.removeWitnesses.run(...keyParameters(key))
-        return statements.remove.run(...keyParameters(key)).changes > 0
+        return diskBytesOf(statements.remove.get(...keyParameters(key)))
       }),
     totals: () =>
       promised(() => {
         const row = statements.totals.get() ?? {}
         return { count: Number(row['count']), bytes: Number(row['bytes']) }
       }),
-    leastRecentlyUsed: (limit) => promised(() => statements.oldest.all(limit).map(withWitnesses)),
+    leastRecentlyUsed: (limit, after) =>
+      promised(() => statements.oldest.all(...useParameters(after), limit).map(usedNar)),
     page: (after, limit) =>
       promised(() =>
         statements.page
@@ -108,6 +118,13 @@ function keyParameters({ storePathHash, narHash, compression }: NarFileKey) {
   return [storePathHash, narHash, compression] as const
 }
 
+/** The place of a record in the order of uses; before all where there is none. */
+function useParameters(after: UsedNar | null) {
+  return after === null
+    ? ([Number.MIN_SAFE_INTEGER, '', '', ''] as const)
+    : ([after.usedAtMs, ...keyParameters(after.key)] as const)
+}
+
 function parameters(stored: StoredNar): (string | number | Uint8Array | null)[] {
   const { key, upstream, claim, fileBytes, fileHash, etag, storedAtMs, usedAtMs } = stored
   return [
@@ -121,6 +138,7 @@ function parameters(stored: StoredNar): (string | number | Uint8Array | null)[] 
     usedAtMs,
     stored.verifiedCa,
     stored.certainIn,
+    stored.diskBytes,
   ]
 }
 
@@ -136,24 +154,42 @@ function storedClaim(row: Row): StoredClaim {
   return { upstream: String(row['upstream']), claim }
 }
 
-function storedNar(row: Row, witnesses: readonly Row[]): StoredNar {
+function keyOf(row: Row): NarFileKey {
   const storePathHash = parseStorePathHash(String(row['hash']))
   const compression = parseCompression(String(row['compression']))
   if (storePathHash === null || compression === null || !isDecodable(compression)) {
     throw new TypeError('the catalog has a row that Weir did not write')
   }
+  return { storePathHash, narHash: String(row['nar_hash']), compression }
+}
+
+function diskBytesOf(row: Row | undefined): number | null {
+  return row === undefined ? null : Number(row['disk_bytes'])
+}
+
+function usedNar(row: Row): UsedNar {
+  return {
+    key: keyOf(row),
+    diskBytes: Number(row['disk_bytes']),
+    usedAtMs: Number(row['used_at']),
+  }
+}
+
+function storedNar(row: Row, witnesses: readonly Row[]): StoredNar {
+  const key = keyOf(row)
   return {
     ...storedClaim(row),
-    key: { storePathHash, narHash: String(row['nar_hash']), compression },
+    key,
     witnesses: witnesses
       .filter(
         (witness) =>
-          witness['nar_hash'] === row['nar_hash'] && witness['compression'] === compression,
+          witness['nar_hash'] === row['nar_hash'] && witness['compression'] === key.compression,
       )
       .map(storedClaim),
     verifiedCa: textOrNull(row['verified_ca']),
     certainIn: textOrNull(row['certain_in']),
     fileBytes: Number(row['file_bytes']),
+    diskBytes: Number(row['disk_bytes']),
     fileHash: String(row['file_hash']),
     etag: String(row['etag']),
     storedAtMs: Number(row['stored_at']),
