@@ -1,19 +1,35 @@
 #!/bin/sh
 # The long trials, which npm test has only short slices of. Each ends with a line that says what came of it.
-# Named ones run alone: npm run soak -- mutation
+# Named ones run alone, and what begins with "--" is for each of them: npm run soak -- kills crowd --seed=7
 set -eu
 cd "$(dirname "$0")/.."
+all="mutation wrong-nars old-clients full-disk big kills crowd"
 mutation() {
   echo "mutation: changes the policy's code in every way Stryker knows, and wants a test to notice each (at most 20 minutes)"
   timeout 1200 node_modules/.bin/stryker run stryker.config.json
 }
-[ $# -gt 0 ] || set -- mutation
-for trial in "$@"; do
-  case $trial in
-    mutation) "$trial" ;;
+names=
+options=
+for argument in "$@"; do
+  case $argument in
+    --*) options="$options $argument" ;;
     *)
-      echo "soak: there is no trial \"$trial\": there is mutation" >&2
-      exit 2
+      case " $all " in
+        *" $argument "*) names="$names $argument" ;;
+        *)
+          echo "soak: there is no trial \"$argument\": there are $all" >&2
+          exit 2
+          ;;
+      esac
       ;;
   esac
 done
+status=0
+for name in ${names:-$all}; do
+  case $name in
+    mutation) mutation || status=1 ;;
+    # shellcheck disable=SC2086 # the options are words
+    *) node test/soak/run.ts "$name" $options || status=1 ;;
+  esac
+done
+exit "$status"

@@ -19,6 +19,9 @@ SIGTERM and SIGINT let running transfers finish first; a second one ends at once
     const log = createLogger(settings.log, { isTTY: world.isTerminal })
     for (const warning of warnings) log.warn({ event: 'settings.warning', warning })
     const app = await startApp({ settings, configuration: source, version, log, load })
+    // Whoever was told that Weir listens may signal it: without a listener that would end it.
+    const unlisten = reloadOnHangup(world, app, log)
+    const ending = nextSignal(world)
     log.info({
       event: 'server.listening',
       url: app.address,
@@ -38,11 +41,10 @@ SIGTERM and SIGINT let running transfers finish first; a second one ends at once
         upstreams: settings.upstreams,
       }),
     })
-    const unlisten = reloadOnHangup(world, app, log)
-    const signal = await nextSignal(world)
-    unlisten()
+    const signal = await ending
     log.info({ event: 'server.draining', signal, timeoutMs: settings.server.drainTimeoutMs })
     await Promise.race([app.stop(), nextSignal(world)])
+    unlisten()
     log.info({ event: 'server.stopped' })
     return 0
   },

@@ -49,6 +49,13 @@ async function out(t: Test, ...args: readonly string[]): Promise<string> {
   return stdout
 }
 
+t.test('a SIGHUP that comes as soon as Weir says that it listens reloads it', async (t) => {
+  await using running = await startWeir({ config: config() })
+  process.kill(running.pid, 'SIGHUP')
+  await t.resolves(running.waitForLog('settings.reloaded'))
+  t.equal(await running.stop(), 0)
+})
+
 t.test('a running Weir is asked, told, and tried against another policy', async (t) => {
   await using running = await startWeir({ config: config() })
   const { url, configFile } = running

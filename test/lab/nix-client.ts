@@ -44,6 +44,8 @@ export type NixClient = AsyncDisposable & {
   readonly verify: (paths: readonly string[]) => Promise<CommandResult>
   /** Empties the client's disk cache, where narinfos and absences are remembered. */
   readonly forgetNarinfos: () => Promise<void>
+  /** Empties its store, and lets it remember its narinfos. */
+  readonly forgetPaths: () => Promise<void>
   /** Empties its store and its disk cache. */
   readonly wipe: () => Promise<void>
 }
@@ -94,6 +96,7 @@ export async function createNixClient(options: NixClientOptions): Promise<NixCli
     verify: (paths) =>
       runCommand('nix', ['store', 'verify', ...inStore, ...trust, '-r', ...paths], { env }),
     forgetNarinfos,
+    forgetPaths: () => removeStore(storeDir),
     wipe: async () => {
       await Promise.all([removeStore(storeDir), forgetNarinfos()])
     },

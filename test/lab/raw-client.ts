@@ -21,6 +21,8 @@ export type RawGetOptions = {
   readonly pace?: (bytesSoFar: number) => unknown
   /** Hangs up after having read at least so many bytes. */
   readonly hangUpAfterBytes?: number
+  /** Bodies up to here are kept, larger ones only hashed; 1 MiB unless told. */
+  readonly keepBytes?: number
 }
 
 export type RawResponse = {
@@ -37,13 +39,10 @@ export type RawResponse = {
   readonly endMs: number
 }
 
-/** Bodies up to here are kept, larger ones only hashed. */
-const maxKeptBytes = 1_048_576
-
-/** Makes one HTTP request; rejects only when no response's head comes. `body` is empty for bodies over 1 MiB. */
+/** Makes one HTTP request; rejects only when no response's head comes. `body` is empty for bodies that are not kept. */
 export async function rawGet(url: string, options: RawGetOptions = {}): Promise<RawResponse> {
   const { method = 'GET', path, headers = {}, agent = false, signal, body, pace } = options
-  const { hangUpAfterBytes = Infinity } = options
+  const { hangUpAfterBytes = Infinity, keepBytes = 1_048_576 } = options
   const began = performance.now()
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     const extra = { ...(path !== undefined && { path }), ...(signal && { signal }) }
@@ -60,7 +59,7 @@ export async function rawGet(url: string, options: RawGetOptions = {}): Promise<
       const buffer = piece as Buffer
       hash.update(buffer)
       length += buffer.length
-      if (length <= maxKeptBytes) pieces.push(buffer)
+      if (length <= keepBytes) pieces.push(buffer)
       await pace?.(length)
       if (length >= hangUpAfterBytes) break
     }
@@ -70,7 +69,7 @@ export async function rawGet(url: string, options: RawGetOptions = {}): Promise<
   return {
     status: response.statusCode ?? 0,
     headers: response.headers,
-    body: length <= maxKeptBytes ? Buffer.concat(pieces) : Buffer.alloc(0),
+    body: length <= keepBytes ? Buffer.concat(pieces) : Buffer.alloc(0),
     sha256: hash.digest('hex'),
     length,
     complete: response.complete,
