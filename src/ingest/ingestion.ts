@@ -168,8 +168,7 @@ class Ingestion implements Disposable {
   }
 
   #release(bytes: number): void {
-    const isHeld = this.#job.verifyFirst && this.#isVerified
-    if (isHeld || bytes === this.#released) return
+    if (this.#job.verifyFirst || bytes === this.#released) return
     this.#released = bytes
     this.#events.released(bytes, this.#etag)
   }

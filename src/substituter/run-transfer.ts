@@ -1,5 +1,6 @@
 import { formatContentAddress } from '../nix/content-address.ts'
 import { formatHash } from '../nix/hash.ts'
+import type { Narinfo } from '../nix/narinfo.ts'
 import { isSameNar, type NarFileKey, narFileName, type NarKey } from '../nix/nar-key.ts'
 import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
 import type { Claim } from '../policy/claim.ts'
@@ -140,7 +141,7 @@ async function attempt(
   const { encoding, verifyFirstBytes, zstdLevel } = deps.nar()
   const narSize = Number(narinfo.narSize)
   // What is verified first is told of at its end only; what is larger takes room as it grows.
-  if (narSize <= verifyFirstBytes) staged.reserve(narSize)
+  if (narSize <= verifyFirstBytes) staged.reserve(expectedBytes(narinfo))
   const job = {
     storePathHash: key.storePathHash,
     narHash: `sha256:${key.narHash}`,
@@ -153,26 +154,50 @@ async function attempt(
     mayCopy: encoding === 'upstream',
     zstdLevel,
   }
-  return deps.ingest.ingest(job, eventsOf(deps, work, failures), signal)
+  const releases = createReleases(deps, work)
+  const outcome = await deps.ingest.ingest(job, eventsOf(deps, work, releases, failures), signal)
+  // What was released counts before anything is decided.
+  await releases.settled()
+  return outcome
+}
+
+/** About what a NAR's file will take: zstd at its fastest is not twice as large as what an upstream keeps. */
+function expectedBytes({ narSize, fileSize }: Narinfo): number {
+  return Number(fileSize === null || 2n * fileSize > narSize ? narSize : 2n * fileSize)
+}
+
+type Releases = {
+  readonly add: (bytes: number, etag: string) => void
+  /** Resolves when all of them are through. */
+  readonly settled: () => Promise<void>
+}
+
+/** Hands on what is released, once it is noted whose it is: what resumes after a crash must not be given another file's rest. */
+function createReleases(deps: RunDeps, { key, transfer, staged }: TransferWork): Releases {
+  let noted: Promise<void> | null = null
+  let last = Promise.resolve()
+  return {
+    add(bytes, etag) {
+      staged.reserve(bytes)
+      noted ??= staged.noteEtag(key, etag).catch((error: unknown) => {
+        deps.log.warn({ event: 'transfer.not-noted', nar: narFileName(key), err: error })
+      })
+      last = noted.then(() => {
+        transfer.release(bytes, etag)
+      })
+    },
+    settled: () => last,
+  }
 }
 
 function eventsOf(
   deps: RunDeps,
-  { key, transfer, staged }: TransferWork,
+  { key }: TransferWork,
+  releases: Releases,
   failures: SourceFailure[],
 ): IngestEvents {
-  let noted: Promise<void> | null = null
   return {
-    released: (bytes, etag) => {
-      staged.reserve(bytes)
-      // Before anybody has a part of it: what resumes after a crash must not be given another file's rest.
-      noted ??= staged.noteEtag(key, etag).catch((error: unknown) => {
-        deps.log.warn({ event: 'transfer.not-noted', nar: narFileName(key), err: error })
-      })
-      void noted.then(() => {
-        transfer.release(bytes, etag)
-      })
-    },
+    released: releases.add,
     fetched: (upstream, bytes) => {
       deps.meter.narFetched(upstream, bytes)
     },

@@ -13,6 +13,7 @@ import { createRecords } from './records.ts'
 import { createRoomKeeper } from './room-keeper.ts'
 import { stageIn, type StagedRoom } from './staged-room.ts'
 import type { SweepReport } from './sweeper.ts'
+import { createTurns, type Turns } from './turns.ts'
 import { createUses } from './uses.ts'
 
 /** The store's book-keeper: it keeps NARs with their records, and removes the least recently used where there is no room. */
@@ -27,6 +28,8 @@ export type StoreKeeper = {
   restore(found: readonly StoredNar[]): Promise<number>
   /** Takes the totals from the catalog, which is another one now. */
   recount(): Promise<void>
+  /** Runs what changes a path's files beside this keeper's own work, never at the same time. */
+  readonly inTurn: Turns
   /** Notes a use, written in batches. */
   used(key: NarFileKey): void
   /** Forgets a NAR, and removes its file. */
@@ -82,8 +85,10 @@ export type KeeperDeps = {
 export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> {
   const { store, catalog, pins } = deps
   const size = new CacheSize(await catalog.totals())
+  // A file that is being removed has the name of the one that is kept next.
+  const inTurn = createTurns()
   const orphans = createOrphans({
-    ...deps,
+    ...{ ...deps, inTurn },
     changed: (bytes) => {
       size.setOrphaned(bytes)
     },
@@ -94,7 +99,7 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
   })
   const uses = createUses(deps)
   const pinned = createPinnedCount({ ...deps, size })
-  const records = createRecords({ ...deps, size, orphans, pinned })
+  const records = createRecords({ ...deps, size, orphans, pinned, inTurn })
   const room = createRoomKeeper({
     ...{ ...deps, size, free, orphans, drop: records.drop, flushUses: uses.write },
     isPinned: (hash) => pins.has(hash),
@@ -103,17 +108,21 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
   room.due()
   return {
     stage: async () => stageIn(size, await store.stage(), room.grew),
+    inTurn,
     async keep(staged, stored, narinfo) {
-      const diskBytes = await staged.commit(stored.key, narinfo)
-      await records.put({ ...stored, diskBytes })
+      await inTurn(stored.key.storePathHash, async () => {
+        const diskBytes = await staged.commit(stored.key, narinfo)
+        await records.put({ ...stored, diskBytes })
+      })
       // From here on its room is the record's.
       staged.release()
       room.due()
     },
-    async adopt(stored) {
-      const measured = await store.measure(stored.key)
-      await records.put({ ...stored, diskBytes: measured?.diskBytes ?? stored.fileBytes })
-    },
+    adopt: (stored) =>
+      inTurn(stored.key.storePathHash, async () => {
+        const measured = await store.measure(stored.key)
+        await records.put({ ...stored, diskBytes: measured?.diskBytes ?? stored.fileBytes })
+      }),
     async restore(found) {
       const restored = await records.putMissing(found)
       room.due()
