@@ -6,6 +6,7 @@ import type { ServedNar } from '../ports/evidence.ts'
 import type { NarStore } from '../ports/nar-store.ts'
 import { adoptNar, type VerifyStored } from './adopt-nar.ts'
 import type { NarAnswer, NarPeek, NarRequest, NoClaim } from './answers.ts'
+import { claimsFor, type TrustedAnswers } from './claims-for.ts'
 import type { PathFinder } from './find-path.ts'
 import type { Inquiry } from './inquiry.ts'
 import { storedBody, transferBody } from './nar-body.ts'
@@ -13,10 +14,8 @@ import { narKeyOf } from './render-narinfo.ts'
 import type { ServedBodies } from './served-bodies.ts'
 import { servedNar } from './served-nar.ts'
 import type { StoreKeeper } from './store-keeper.ts'
-import { mayStandIn } from './may-stand-in.ts'
 import type { PartialBodies } from './partial-bodies.ts'
-import { claimsFor, type TrustedAnswers } from './run-transfer.ts'
-import { judgeStored, type StoredAnswer } from './stored-answers.ts'
+import { sourceIn, type Stored, storedNar } from './stored-nar.ts'
 import type { RunningTransfer, Transfers } from './transfers.ts'
 
 export type NarAnswerDeps = {
@@ -64,29 +63,47 @@ async function findNar(
   const { transfers } = deps
   const follow = (running: RunningTransfer): Promise<OpenedNar | UnopenedNar> =>
     fromTransfer(deps, key, running, client, signal)
+  await transfers.verified(key)
   const running = transfers.running(key)
   if (running !== null) return follow(running)
-  await transfers.verified(key)
   const stored = await storedNar(deps, key)
   const opened = await fromStore(deps, key, stored, client)
   if (opened !== null) return opened
-  const convert = (): Promise<OpenedNar | UnopenedNar> | null =>
-    stored.other === null ? null : follow(transfers.convert(key, stored.other, stored))
+  const convert = async (): Promise<OpenedNar | null> => {
+    if (stored.other === null) return null
+    const made = await follow(transfers.convert(key, sourceIn(stored, stored.other)))
+    return made.kind === 'found' ? made : null
+  }
   // To make zstd of what is there costs no more than of what an upstream has; any other one is rather fetched ready-made.
-  const converted = key.compression === 'zstd' ? convert() : null
-  if (converted !== null) return converted
+  const isMadeFirst = key.compression === 'zstd'
+  const early = isMadeFirst ? await convert() : null
+  if (early !== null) return early
   const inquiry = deps.finder.inquire(key.storePathHash)
   const answer = await trustedFor(inquiry, key)
-  if (answer === null || !isOffered(inquiry, key)) {
-    const fromOther = convert()
-    if (fromOther !== null) return fromOther
-  }
-  if (answer === null) return noClaim(inquiry)
+  const fetch = (): Promise<OpenedNar | UnopenedNar> =>
+    answer === null
+      ? Promise.resolve(noClaim(inquiry))
+      : fetchNar(deps, key, answer, inquiry, client, follow)
+  if (!isMadeFirst && !isOffered(inquiry, key)) return (await convert()) ?? (await fetch())
+  const fetched = await fetch()
+  if (fetched.kind === 'found' || isMadeFirst) return fetched
+  return (await convert()) ?? fetched
+}
+
+/** The file that a trusted claim promises: one that is stored without a record, or an upstream's. */
+async function fetchNar(
+  deps: NarAnswerDeps,
+  key: NarFileKey,
+  answer: TrustedAnswer,
+  inquiry: Inquiry,
+  client: string,
+  follow: (running: RunningTransfer) => Promise<OpenedNar | UnopenedNar>,
+): Promise<OpenedNar | UnopenedNar> {
   if (await adoptNar(deps, key, answer, inquiry)) {
     const adopted = await fromStore(deps, key, await storedNar(deps, key), client)
     if (adopted !== null) return adopted
   }
-  return follow(transfers.start(key, inquiry))
+  return follow(deps.transfers.start(key, inquiry))
 }
 
 /** Whether the NAR would be answered, without fetching it. */
@@ -100,31 +117,6 @@ export async function peekNar(deps: NarAnswerDeps, key: NarFileKey): Promise<Nar
   const inquiry = deps.finder.inquire(key.storePathHash)
   const answer = await trustedFor(inquiry, key)
   return answer === null ? noClaim(inquiry) : { kind: 'found', etag: null, size: null }
-}
-
-/** What is stored of a NAR under claims that are trusted now. */
-type Stored = TrustedAnswers & {
-  /** The file that a key names, and one in another compression. */
-  readonly exact: StoredAnswer | null
-  readonly other: StoredAnswer | null
-  /** What is trusted of the NAR at the time of the call. */
-  readonly all: () => readonly StoredAnswer[]
-}
-
-async function storedNar(deps: NarAnswerDeps, key: NarFileKey): Promise<Stored> {
-  const { finder, policy } = deps
-  const records = await finder.records(key.storePathHash)
-  const all = (): readonly StoredAnswer[] =>
-    judgeStored(policy(), records, finder.names.expected(key.storePathHash)).filter(({ stored }) =>
-      isSameNar(stored.key, key),
-    )
-  const found = all().filter((each) => !isContradicted(deps, each))
-  return {
-    all,
-    exact: found.find(({ stored }) => isSameFile(stored.key, key)) ?? null,
-    other: found.find(({ stored }) => !isSameFile(stored.key, key)) ?? null,
-    trusted: () => all().map(({ answer }) => answer),
-  }
 }
 
 /** The file of a stored NAR; `null` where there is none. */
@@ -155,22 +147,6 @@ async function fromStore(
 /** Whether somebody has a trusted file in the compression that a key names. */
 function isOffered(inquiry: Inquiry, key: NarFileKey): boolean {
   return claimsFor(inquiry, key).some(({ claim }) => claim.narinfo.compression === key.compression)
-}
-
-/**
- * Whether a record that was not certain must not be served from: what the upstreams said lately contradicts it, as far as that is
- * remembered, or the rule wants everybody's word and nobody was asked.
- */
-export function isContradicted(
-  { policy, finder }: Pick<NarAnswerDeps, 'policy' | 'finder'>,
-  found: StoredAnswer,
-): boolean {
-  const { certainIn, key } = found.stored
-  const needsEverybody = found.answer.verdict.rule?.onDivergence === 'refuse'
-  if (certainIn === policy().choiceEpoch) return false
-  const inquiry = finder.known(key.storePathHash) ?? finder.fruitless(key.storePathHash)
-  if (inquiry === null || inquiry.views.serving.choice.kind === 'wait') return needsEverybody
-  return inquiry.trusted().length === 0 && !mayStandIn(found, inquiry)
 }
 
 /** A NAR on its way, as soon as a part of it may be handed out. */

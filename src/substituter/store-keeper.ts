@@ -22,7 +22,7 @@ export type StoreKeeper = {
   stage(): Promise<StagedRoom>
   /** Keeps a verified NAR: the file becomes durable first, then its record. */
   keep(staged: StagedRoom, stored: UnmeasuredNar, narinfo: string): Promise<void>
-  /** Records a file that is in the store without a record, or records it anew. */
+  /** Records a file that is in the store without a record, or records it anew; nothing where it is gone meanwhile. */
   adopt(stored: UnmeasuredNar): Promise<void>
   /** Records what was found in the store and has no record; how many had none. */
   restore(found: readonly StoredNar[]): Promise<number>
@@ -121,7 +121,8 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
     adopt: (stored) =>
       inTurn(stored.key.storePathHash, async () => {
         const measured = await store.measure(stored.key)
-        await records.put({ ...stored, diskBytes: measured?.diskBytes ?? stored.fileBytes })
+        if (measured === null) return
+        await records.put({ ...stored, diskBytes: measured.diskBytes })
       }),
     async restore(found) {
       const restored = await records.putMissing(found)

@@ -1,21 +1,17 @@
 import pLimit from 'p-limit'
 import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
-import type { StagedRoom } from './staged-room.ts'
-import { convertStored } from './convert-stored.ts'
+import { claimsFor, type TrustedAnswers } from './claims-for.ts'
+import type { Remainder } from './complete-transfer.ts'
+import { convertStored, type StoredSource } from './convert-stored.ts'
 import type { Inquiry } from './inquiry.ts'
-import {
-  claimsFor,
-  type Remainder,
-  type RunDeps,
-  runTransfer,
-  type TrustedAnswers,
-} from './run-transfer.ts'
-import type { StoredAnswer } from './stored-answers.ts'
+import { createOneByOne } from './one-by-one.ts'
+import { type RunDeps, runTransfer } from './run-transfer.ts'
+import type { StagedRoom } from './staged-room.ts'
 import { createSuspects } from './suspects.ts'
 import { Transfer } from './transfer.ts'
 import { createVerificationQueue } from './verification-queue.ts'
 
-export type TransferDeps = Omit<RunDeps, 'suspects'> & {
+export type TransferDeps = Omit<RunDeps, 'suspects' | 'oneByOne'> & {
   readonly maxTransfers: number
   /** Aborted when transfers must end, finished or not. */
   readonly stopping: AbortSignal
@@ -35,9 +31,9 @@ export type Transfers = {
   running(key: NarFileKey): RunningTransfer | null
   /** Starts one, from the trusted claims for exactly this NAR that the inquiry has or still gets. */
   start(key: NarFileKey, inquiry: Inquiry): RunningTransfer
-  /** Starts one from a file that is stored in another compression; `answers` are those that it is trusted under. */
-  convert(key: NarFileKey, from: StoredAnswer, answers: TrustedAnswers): RunningTransfer
-  /** Where a file was handed out as it came and is verified only now: resolves when that is done, which it hurries. */
+  /** Starts one from a file that is stored in another compression. */
+  convert(key: NarFileKey, from: StoredSource): RunningTransfer
+  /** Where a file was handed out as it came and is verified only now: resolves when that is known, which it hurries. */
   verified(key: NarFileKey): Promise<void>
   /** How many are on their way. */
   count(): number
@@ -52,8 +48,8 @@ export type Transfers = {
 type Entry = RunningTransfer & {
   readonly key: NarFileKey
   readonly abort: AbortController
-  /** Resolves once it is kept, or is not; set where it was handed out before it was verified. */
-  verification: Promise<void> | null
+  /** Whether it is the promised NAR; set where it was handed out before that was known, and until it is. */
+  verification: Promise<boolean> | null
 }
 
 /** Brings the NAR into the staged file; what is left to do then needs no transfer's place. */
@@ -64,7 +60,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
   const ends = new Set<Promise<void>>()
   const limit = pLimit(deps.maxTransfers)
   const suspects = createSuspects(deps.clock)
-  const runDeps = { ...deps, suspects }
+  const runDeps = { ...deps, suspects, oneByOne: createOneByOne() }
   const verifications = createVerificationQueue()
 
   /** Who comes after a failure gets a try of their own; what is trusted no more nobody gets. */
@@ -84,11 +80,11 @@ export function createTransfers(deps: TransferDeps): Transfers {
       return await bring(entry, staged, signal)
     })
     if (remainder === null) return
-    entry.verification = verifications.add(narFileName(entry.key), async () => {
-      signal.throwIfAborted()
-      await remainder()
-    })
-    await entry.verification
+    entry.verification = verifications.add(narFileName(entry.key), remainder.verify)
+    if (!(await entry.verification)) return
+    // From here on it is a transfer like others: nobody waits until it is on disk.
+    entry.verification = null
+    await remainder.keep()
   }
 
   const begin = (key: NarFileKey, answers: TrustedAnswers, bring: Bring): Entry => {
@@ -127,11 +123,10 @@ export function createTransfers(deps: TransferDeps): Transfers {
       begin(key, inquiry, ({ transfer }, staged, signal) =>
         runTransfer(runDeps, { key, inquiry, transfer, staged, signal }),
       ),
-    convert: (key, from, answers) =>
+    convert: (key, from) =>
       joinable(narFileName(key)) ??
-      begin(key, answers, async ({ transfer }, staged, signal) => {
-        const { trusted } = answers
-        await convertStored(runDeps, { key, from, trusted, transfer, signal }, staged)
+      begin(key, from, async ({ transfer }, staged, signal) => {
+        await convertStored(runDeps, { key, from, transfer, staged, signal })
         return null
       }),
     async verified(key) {

@@ -264,9 +264,9 @@ t.test('eviction', async (t) => {
     const [stored] = await made.catalog.find(hello.key.storePathHash)
     const dropped = made.keeper.drop(must(stored))
     await removing.promise
-    await fetchNar(made, hello.key)
+    const fetched = fetchNar(made, hello.key)
     mayRemove.resolve(undefined)
-    await dropped
+    await Promise.all([dropped, fetched])
     await made.transfers.idle()
     t.match(await made.catalog.find(hello.key.storePathHash), [{ key: hello.key }])
     t.ok((await cacheFiles(made)).includes(narFileName(hello.key)), 'its file')
