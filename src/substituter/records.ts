@@ -4,7 +4,7 @@ import type { NarStore } from '../ports/nar-store.ts'
 import type { CacheSize } from './cache-size.ts'
 import type { Orphans } from './orphans.ts'
 import type { PinnedCount } from './pinned-count.ts'
-import type { Turns } from './turns.ts'
+import type { OneByOne } from './one-by-one.ts'
 
 /** The records of what is stored, with everything that is counted beside them. */
 export type Records = {
@@ -22,7 +22,7 @@ export type RecordsDeps = {
   readonly size: CacheSize
   readonly orphans: Orphans
   readonly pinned: PinnedCount
-  readonly inTurn: Turns
+  readonly inTurn: OneByOne
   readonly changed: (key: NarFileKey) => void
 }
 

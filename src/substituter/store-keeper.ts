@@ -13,7 +13,7 @@ import { createRecords } from './records.ts'
 import { createRoomKeeper } from './room-keeper.ts'
 import { stageIn, type StagedRoom } from './staged-room.ts'
 import type { SweepReport } from './sweeper.ts'
-import { createTurns, type Turns } from './turns.ts'
+import { createOneByOne, type OneByOne } from './one-by-one.ts'
 import { createUses } from './uses.ts'
 
 /** The store's book-keeper: it keeps NARs with their records, and removes the least recently used where there is no room. */
@@ -28,8 +28,8 @@ export type StoreKeeper = {
   restore(found: readonly StoredNar[]): Promise<number>
   /** Takes the totals from the catalog, which is another one now. */
   recount(): Promise<void>
-  /** Runs what changes a path's files beside this keeper's own work, never at the same time. */
-  readonly inTurn: Turns
+  /** Runs what changes a path's files, under its hash, beside this keeper's own work and never at the same time. */
+  readonly inTurn: OneByOne
   /** Notes a use, written in batches. */
   used(key: NarFileKey): void
   /** Forgets a NAR, and removes its file. */
@@ -86,7 +86,7 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
   const { store, catalog, pins } = deps
   const size = new CacheSize(await catalog.totals())
   // A file that is being removed has the name of the one that is kept next.
-  const inTurn = createTurns()
+  const inTurn = createOneByOne()
   const orphans = createOrphans({
     ...{ ...deps, inTurn },
     changed: (bytes) => {
