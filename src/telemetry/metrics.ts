@@ -27,7 +27,8 @@ const latencyBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 /** Weir's metrics, in a registry of their own. Labels are finite: routes, statuses, results, upstreams. */
 export function createMetrics(gauges: Gauges): Metrics {
   const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
+  // At the default of 10 ms the delay of the event loop is what is measured with.
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 1 })
   exposeGauges(registry, gauges)
   return {
     ...httpMeter(registry),
