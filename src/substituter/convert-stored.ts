@@ -2,9 +2,9 @@ import { formatContentAddress } from '../nix/content-address.ts'
 import { isSameNar, type NarFileKey, narFileName } from '../nix/nar-key.ts'
 import type { TrustedAnswer } from '../policy/answer.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { IngestOutcome, NarIngest, SourceFailure } from '../ports/nar-ingest.ts'
+import type { NarIngest, SourceFailure } from '../ports/nar-ingest.ts'
 import type { NarStore } from '../ports/nar-store.ts'
-import type { StagedRoom } from './staged-room.ts'
+import { type Destination, ingestInto } from './destination.ts'
 import { type KeepDeps, keepNar } from './keep-nar.ts'
 import type { NarEncoding } from './named-file.ts'
 import { narKeyOf } from './render-narinfo.ts'
@@ -41,11 +41,11 @@ export type Conversion = {
 export async function convertStored(
   deps: ConvertDeps,
   conversion: Conversion,
-  staged: StagedRoom,
+  destination: Destination,
 ): Promise<void> {
   const { key, from, transfer, signal } = conversion
   const failures: SourceFailure[] = []
-  const outcome = await encode(deps, conversion, staged, failures)
+  const outcome = await encode(deps, conversion, destination, failures)
   if (outcome.kind !== 'verified') {
     const isDamaged = failures.some(({ kind }) => kind === 'corrupt')
     if (isDamaged) {
@@ -59,12 +59,12 @@ export async function convertStored(
   }
   signal.throwIfAborted()
   transfer.complete(outcome)
-  if (key.compression !== 'zstd') return
+  if (key.compression !== 'zstd' || destination.kind === 'reader') return
   const { fileBytes, fileHash, etag } = outcome
   const nowMs = deps.clock.nowMs()
   const { stored, answer, maySign } = from
   await keepNar(deps, {
-    ...{ staged, verdict: answer.verdict, maySign },
+    ...{ staged: destination.staged, verdict: answer.verdict, maySign },
     stored: { ...stored, key, fileBytes, fileHash, etag, storedAtMs: nowMs, usedAtMs: nowMs },
     isTrusted: () =>
       conversion.trusted().some(({ verdict }) => isSameNar(narKeyOf(verdict.narinfo), key)),
@@ -74,31 +74,26 @@ export async function convertStored(
 function encode(
   deps: ConvertDeps,
   { key, from, transfer, signal }: Conversion,
-  staged: StagedRoom,
+  destination: Destination,
   failures: SourceFailure[],
-): Promise<IngestOutcome> {
+) {
   const { narinfo } = from.answer.verdict
   const { verifyFirstBytes, zstdLevel } = deps.nar()
-  const narSize = Number(narinfo.narSize)
   const { upstream } = from.stored
   const { compression } = from.stored.key
   const file = deps.store.pathOf(from.stored.key)
-  return deps.ingest.ingest(
+  return ingestInto(
+    { ingest: deps.ingest, key, destination, verifyFirstBytes },
     {
-      storePathHash: key.storePathHash,
-      narHash: `sha256:${key.narHash}`,
-      narSize,
+      narSize: Number(narinfo.narSize),
       ca: narinfo.ca === null ? null : formatContentAddress(narinfo.ca),
       sources: [{ upstream, url: '', file, compression, fileHash: null }],
-      path: staged.path,
-      compression: key.compression,
-      verifyFirst: narSize <= verifyFirstBytes,
       mayCopy: false,
       zstdLevel,
     },
     {
       released: (bytes, etag) => {
-        staged.reserve(bytes)
+        if (destination.kind === 'store') destination.staged.reserve(bytes)
         transfer.release(bytes, etag)
       },
       fetched: () => undefined,

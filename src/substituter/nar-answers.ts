@@ -3,12 +3,13 @@ import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { ServedNar } from '../ports/evidence.ts'
+import type { Log } from '../ports/log.ts'
 import type { NarStore } from '../ports/nar-store.ts'
 import { adoptNar, type VerifyStored } from './adopt-nar.ts'
 import type { NarAnswer, NarPeek, NarRequest, NoClaim } from './answers.ts'
 import type { PathFinder } from './find-path.ts'
 import type { Inquiry } from './inquiry.ts'
-import { storedBody, transferBody } from './nar-body.ts'
+import { type NarBody, storedBody, transferBody } from './nar-body.ts'
 import { narKeyOf } from './render-narinfo.ts'
 import type { ServedBodies } from './served-bodies.ts'
 import { servedNar } from './served-nar.ts'
@@ -17,6 +18,9 @@ import { mayStandIn } from './may-stand-in.ts'
 import type { PartialBodies } from './partial-bodies.ts'
 import { claimsFor, type TrustedAnswers } from './run-transfer.ts'
 import { judgeStored, type StoredAnswer } from './stored-answers.ts'
+import type { Storing } from './storing.ts'
+import type { RunningStream } from './streams.ts'
+import type { Transfer } from './transfer.ts'
 import type { RunningTransfer, Transfers } from './transfers.ts'
 
 export type NarAnswerDeps = {
@@ -25,6 +29,8 @@ export type NarAnswerDeps = {
   readonly transfers: Transfers
   readonly store: NarStore
   readonly keeper: StoreKeeper
+  readonly storing: Storing
+  readonly log: Log
   readonly clock: Clock
   readonly verifyStored: VerifyStored
   readonly bodies: ServedBodies
@@ -62,16 +68,25 @@ async function findNar(
   signal: AbortSignal,
 ): Promise<OpenedNar | UnopenedNar> {
   const { transfers } = deps
-  const follow = (running: RunningTransfer): Promise<OpenedNar | UnopenedNar> =>
-    fromTransfer(deps, key, running, client, signal)
+  const bring = (ways: Ways): Promise<OpenedNar | UnopenedNar> =>
+    bringNar(deps, ways, { key, client, signal })
   const running = transfers.running(key)
-  if (running !== null) return follow(running)
+  if (running !== null) {
+    const answer = await follow(deps, running, { key, client, signal })
+    if (!isUnwritten(answer)) return answer
+  }
   await transfers.verified(key)
   const stored = await storedNar(deps, key)
   const opened = await fromStore(deps, key, stored, client)
   if (opened !== null) return opened
-  const convert = (): Promise<OpenedNar | UnopenedNar> | null =>
-    stored.other === null ? null : follow(transfers.convert(key, stored.other, stored))
+  const convert = (): Promise<OpenedNar | UnopenedNar> | null => {
+    const { other } = stored
+    if (other === null) return null
+    return bring({
+      kept: () => transfers.convert(key, other, stored),
+      streamed: () => transfers.streamConverted(key, other, stored),
+    })
+  }
   // To make zstd of what is there costs no more than of what an upstream has; any other one is rather fetched ready-made.
   const converted = key.compression === 'zstd' ? convert() : null
   if (converted !== null) return converted
@@ -86,7 +101,35 @@ async function findNar(
     const adopted = await fromStore(deps, key, await storedNar(deps, key), client)
     if (adopted !== null) return adopted
   }
-  return follow(transfers.start(key, inquiry))
+  return bring({
+    kept: () => transfers.start(key, inquiry),
+    streamed: () => transfers.stream(key, inquiry),
+  })
+}
+
+/** The two ways of a NAR to who asks for it: it is kept on its way, or it passes. */
+type Ways = { readonly kept: () => RunningTransfer; readonly streamed: () => RunningStream }
+
+/** How often the file of a NAR is begun: room may have been made after the first time. */
+const maxWritings = 2
+
+/** A NAR that is brought here: kept where that can be, else for this client alone. */
+async function bringNar(
+  deps: NarAnswerDeps,
+  { kept, streamed }: Ways,
+  asked: Asked,
+): Promise<OpenedNar | UnopenedNar> {
+  for (let writings = 0; writings < maxWritings; writings += 1) {
+    if (!(await deps.storing.ready())) break
+    const answer = await follow(deps, kept(), asked)
+    if (!isUnwritten(answer)) return answer
+  }
+  const { transfer, answers, body } = streamed()
+  return fromTransfer(deps, { transfer, answers, body }, asked)
+}
+
+function isUnwritten(answer: OpenedNar | UnopenedNar): boolean {
+  return answer.kind === 'failed' && answer.failure.kind === 'unwritten'
 }
 
 /** Whether the NAR would be answered, without fetching it. */
@@ -148,7 +191,9 @@ async function fromStore(
   }
   // Somebody removed or cut the file behind Weir's back: fetch it again.
   await file?.close()
-  await deps.keeper.drop(stored)
+  await deps.keeper.drop(stored).catch((error: unknown) => {
+    deps.log.error({ event: 'catalog.failed', err: error })
+  })
   return null
 }
 
@@ -173,16 +218,35 @@ export function isContradicted(
   return inquiry.trusted().length === 0 && !mayStandIn(found, inquiry)
 }
 
+/** What is asked for, by whom. */
+type Asked = {
+  readonly key: NarFileKey
+  readonly client: string
+  readonly signal: AbortSignal
+}
+
+function follow(
+  deps: NarAnswerDeps,
+  { transfer, answers }: RunningTransfer,
+  asked: Asked,
+): Promise<OpenedNar | UnopenedNar> {
+  return fromTransfer(deps, { transfer, answers, body: transferBody(transfer) }, asked)
+}
+
+type Coming = {
+  readonly transfer: Transfer
+  readonly answers: TrustedAnswers
+  readonly body: NarBody
+}
+
 /** A NAR on its way, as soon as a part of it may be handed out. */
 async function fromTransfer(
   deps: NarAnswerDeps,
-  key: NarFileKey,
-  { transfer, answers }: RunningTransfer,
-  client: string,
-  signal: AbortSignal,
+  { transfer, answers, body: coming }: Coming,
+  { key, client, signal }: Asked,
 ): Promise<OpenedNar | UnopenedNar> {
   const isTrusted = (): boolean => trustedNow(answers, key) !== null
-  const body = deps.bodies.watch(key, transferBody(transfer), isTrusted)
+  const body = deps.bodies.watch(key, coming, isTrusted)
   try {
     await transfer.moreThan(0, signal)
   } catch (error) {

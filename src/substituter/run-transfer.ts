@@ -1,26 +1,22 @@
 import { formatContentAddress } from '../nix/content-address.ts'
 import { formatHash } from '../nix/hash.ts'
-import { isSameNar, type NarFileKey, narFileName, type NarKey } from '../nix/nar-key.ts'
+import { isSameNar, type NarFileKey, type NarKey } from '../nix/nar-key.ts'
 import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
 import type { Claim } from '../policy/claim.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Evidence } from '../ports/evidence.ts'
 import type { Meter } from '../ports/meter.ts'
-import type {
-  DeliveredNar,
-  IngestEvents,
-  IngestOutcome,
-  NarSource,
-  SourceFailure,
-} from '../ports/nar-ingest.ts'
-import type { StagedRoom } from './staged-room.ts'
+import type { DeliveredNar, IngestOutcome, NarSource, SourceFailure } from '../ports/nar-ingest.ts'
+import { type Destination, ingestInto } from './destination.ts'
 import type { VerifyStored } from './adopt-nar.ts'
 import type { ConvertDeps } from './convert-stored.ts'
 import type { Inquiry } from './inquiry.ts'
 import { keepNar } from './keep-nar.ts'
 import { narKeyOf } from './render-narinfo.ts'
 import { promisedCa, storedRecord, wasHeldAgainst } from './stored-record.ts'
+import type { StagedRoom } from './staged-room.ts'
 import type { Suspects } from './suspects.ts'
+import { tellFailure, transferEvents } from './transfer-events.ts'
 import type { Transfer, TransferFailure } from './transfer.ts'
 
 export type RunDeps = ConvertDeps & {
@@ -40,9 +36,12 @@ export type TransferWork = {
   readonly key: NarFileKey
   readonly inquiry: Inquiry
   readonly transfer: Transfer
-  readonly staged: StagedRoom
+  readonly destination: Destination
   readonly signal: AbortSignal
 }
+
+type StagedWork = TransferWork & { readonly staged: StagedRoom }
+type DeliveredOutcome = Extract<IngestOutcome, DeliveredNar>
 
 /** What is left to do once everybody who waits has the file. */
 export type Remainder = () => Promise<void>
@@ -135,62 +134,21 @@ async function attempt(
   { verdict: { narinfo } }: TrustedAnswer,
   sources: readonly NarSource[],
   failures: SourceFailure[],
-): Promise<IngestOutcome> {
-  const { key, staged, signal } = work
+): Promise<DeliveredOutcome | { readonly kind: 'failed' }> {
+  const { key, destination, signal } = work
   const { encoding, verifyFirstBytes, zstdLevel } = deps.nar()
-  const narSize = Number(narinfo.narSize)
-  // What is verified first is told of at its end only; what is larger takes room as it grows.
-  if (narSize <= verifyFirstBytes) staged.reserve(narSize)
-  const job = {
-    storePathHash: key.storePathHash,
-    narHash: `sha256:${key.narHash}`,
-    narSize,
-    ca: narinfo.ca === null ? null : formatContentAddress(narinfo.ca),
-    sources,
-    path: staged.path,
-    compression: key.compression,
-    verifyFirst: narSize <= verifyFirstBytes,
-    mayCopy: encoding === 'upstream',
-    zstdLevel,
-  }
-  return deps.ingest.ingest(job, eventsOf(deps, work, failures), signal)
-}
-
-function eventsOf(
-  deps: RunDeps,
-  { key, transfer, staged }: TransferWork,
-  failures: SourceFailure[],
-): IngestEvents {
-  let noted: Promise<void> | null = null
-  return {
-    released: (bytes, etag) => {
-      staged.reserve(bytes)
-      // Before anybody has a part of it: what resumes after a crash must not be given another file's rest.
-      noted ??= staged.noteEtag(key, etag).catch((error: unknown) => {
-        deps.log.warn({ event: 'transfer.not-noted', nar: narFileName(key), err: error })
-      })
-      void noted.then(() => {
-        transfer.release(bytes, etag)
-      })
+  return ingestInto(
+    { ingest: deps.ingest, key, destination, verifyFirstBytes },
+    {
+      narSize: Number(narinfo.narSize),
+      ca: narinfo.ca === null ? null : formatContentAddress(narinfo.ca),
+      sources,
+      mayCopy: encoding === 'upstream',
+      zstdLevel,
     },
-    fetched: (upstream, bytes) => {
-      deps.meter.narFetched(upstream, bytes)
-    },
-    sourceFailed: (failure) => {
-      deps.suspects.note(key, failure, failures)
-      failures.push(failure)
-      tellFailure(deps, key, failure)
-    },
-  }
-}
-
-function tellFailure(deps: RunDeps, key: NarFileKey, failure: SourceFailure): void {
-  const { upstream, kind, code, message } = failure
-  deps.meter.narSourceFailed(upstream, code)
-  deps.log.warn({ event: 'nar.source-failed', nar: narFileName(key), ...failure })
-  if (kind !== 'corrupt') return
-  const detail = `sha256:${key.narHash}: ${message}`
-  deps.evidence.happened({ kind: 'wrong-nar', hash: key.storePathHash, upstream, detail })
+    transferEvents(deps, work, failures),
+    signal,
+  )
 }
 
 /**
@@ -201,19 +159,22 @@ async function complete(
   deps: RunDeps,
   work: TransferWork,
   heldAgainst: TrustedAnswer,
-  outcome: Exclude<IngestOutcome, { kind: 'failed' }>,
+  outcome: DeliveredOutcome,
 ): Promise<Remainder | null> {
   // A policy that changed meanwhile has failed the transfer already.
   work.signal.throwIfAborted()
-  work.transfer.complete(outcome)
-  if (outcome.kind === 'copied') return () => verifyCopy(deps, work, heldAgainst, outcome)
-  await keep(deps, work, heldAgainst, outcome)
+  const { transfer, destination } = work
+  transfer.complete(outcome)
+  if (destination.kind === 'reader') return null
+  const staged = { ...work, staged: destination.staged }
+  if (outcome.kind === 'copied') return () => verifyCopy(deps, staged, heldAgainst, outcome)
+  await keep(deps, staged, heldAgainst, outcome)
   return null
 }
 
 async function keep(
   deps: RunDeps,
-  { key, inquiry, staged }: TransferWork,
+  { key, inquiry, staged }: StagedWork,
   heldAgainst: TrustedAnswer,
   outcome: DeliveredNar,
 ): Promise<void> {
@@ -235,7 +196,7 @@ async function keep(
 /** Looks at last whether a copied file has the NAR that its claim promises; one that has another one is thrown away. */
 async function verifyCopy(
   deps: RunDeps,
-  work: TransferWork,
+  work: StagedWork,
   heldAgainst: TrustedAnswer,
   outcome: DeliveredNar,
 ): Promise<void> {

@@ -39,6 +39,8 @@ export type StoreKeeper = {
    * Evicts down to the low watermark, or to `downToBytes`, and to the floor of free space, whether or not it is due; tells what went.
    */
   sweep(downToBytes?: number): Promise<SweepReport>
+  /** Evicts at least so many bytes more than is due; whether there was so much to evict. */
+  makeRoom(bytes: number): Promise<boolean>
   /** Evicts where it is due: others fill disks too, and limits change. */
   tend(): Promise<void>
   /** Finds what is in the store without a record, some files at a time. */
@@ -96,7 +98,12 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
   const pinned = createPinnedCount({ ...deps, size })
   const records = createRecords({ ...deps, size, orphans, pinned })
   const room = createRoomKeeper({
-    ...{ ...deps, size, free, orphans, drop: records.drop, flushUses: uses.write },
+    ...{ ...deps, size, free, orphans, drop: records.drop },
+    // A catalog that cannot be written does not keep room from being made.
+    flushUses: () =>
+      uses.write().catch((error: unknown) => {
+        deps.log.error({ event: 'catalog.failed', err: error })
+      }),
     isPinned: (hash) => pins.has(hash),
   })
   void pinned.count()
@@ -105,7 +112,13 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
     stage: async () => stageIn(size, await store.stage(), room.grew),
     async keep(staged, stored, narinfo) {
       const diskBytes = await staged.commit(stored.key, narinfo)
-      await records.put({ ...stored, diskBytes })
+      try {
+        await records.put({ ...stored, diskBytes })
+      } catch (error) {
+        // Without a record it would only take room until it is looked for, and room may be what the record lacks.
+        await store.remove(stored.key)
+        throw error
+      }
       // From here on its room is the record's.
       staged.release()
       room.due()
@@ -131,6 +144,7 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
       ...{ pinned: size.pinned, free: free.last(), minFree: free.floor() },
     }),
     sweep: room.sweep,
+    makeRoom: room.make,
     tend: room.tend,
     findOrphans: (signal) => orphans.find(signal),
     pinsChanged: pinned.count,

@@ -1,7 +1,7 @@
 import pLimit from 'p-limit'
 import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
-import type { StagedRoom } from './staged-room.ts'
 import { convertStored } from './convert-stored.ts'
+import type { Destination } from './destination.ts'
 import type { Inquiry } from './inquiry.ts'
 import {
   claimsFor,
@@ -11,15 +11,16 @@ import {
   type TrustedAnswers,
 } from './run-transfer.ts'
 import type { StoredAnswer } from './stored-answers.ts'
+import type { Storing, StoringAttempt } from './storing.ts'
+import { createStreams, type RunningStream, type StreamDeps } from './streams.ts'
 import { createSuspects } from './suspects.ts'
 import { Transfer } from './transfer.ts'
 import { createVerificationQueue } from './verification-queue.ts'
 
-export type TransferDeps = Omit<RunDeps, 'suspects'> & {
-  readonly maxTransfers: number
-  /** Aborted when transfers must end, finished or not. */
-  readonly stopping: AbortSignal
-}
+export type TransferDeps = Omit<RunDeps, 'suspects'> &
+  StreamDeps & {
+    readonly storing: Storing
+  }
 
 /** A NAR on its way in, and whose answers it is trusted under. */
 export type RunningTransfer = {
@@ -37,6 +38,10 @@ export type Transfers = {
   start(key: NarFileKey, inquiry: Inquiry): RunningTransfer
   /** Starts one from a file that is stored in another compression; `answers` are those that it is trusted under. */
   convert(key: NarFileKey, from: StoredAnswer, answers: TrustedAnswers): RunningTransfer
+  /** The same as `start`, for one reader, where nothing can be kept. */
+  stream(key: NarFileKey, inquiry: Inquiry): RunningStream
+  /** The same as `convert`, for one reader, where nothing can be kept. */
+  streamConverted(key: NarFileKey, from: StoredAnswer, answers: TrustedAnswers): RunningStream
   /** Where a file was handed out as it came and is verified only now: resolves when that is done, which it hurries. */
   verified(key: NarFileKey): Promise<void>
   /** How many are on their way. */
@@ -56,8 +61,12 @@ type Entry = RunningTransfer & {
   verification: Promise<void> | null
 }
 
-/** Brings the NAR into the staged file; what is left to do then needs no transfer's place. */
-type Bring = (entry: Entry, staged: StagedRoom, signal: AbortSignal) => Promise<Remainder | null>
+/** Brings the NAR to its destination; what is left to do then needs no transfer's place. */
+type Bring = (
+  transfer: Transfer,
+  destination: Destination,
+  signal: AbortSignal,
+) => Promise<Remainder | null>
 
 export function createTransfers(deps: TransferDeps): Transfers {
   const running = new Map<string, Entry>()
@@ -66,6 +75,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
   const suspects = createSuspects(deps.clock)
   const runDeps = { ...deps, suspects }
   const verifications = createVerificationQueue()
+  const streams = createStreams(deps)
 
   /** Who comes after a failure gets a try of their own; what is trusted no more nobody gets. */
   const joinable = (name: string): Entry | null => {
@@ -81,7 +91,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
     const remainder = await limit(async () => {
       const staged = staging.use(await deps.keeper.stage())
       entry.transfer.attach(await staged.open())
-      return await bring(entry, staged, signal)
+      return await bring(entry.transfer, { kind: 'store', staged }, signal)
     })
     if (remainder === null) return
     entry.verification = verifications.add(narFileName(entry.key), async () => {
@@ -91,6 +101,18 @@ export function createTransfers(deps: TransferDeps): Transfers {
     await entry.verification
   }
 
+  /** Weir's own failure: a full disk, a dead thread. Whether the file could not be written. */
+  const failed = async (
+    { key, answers }: Entry,
+    attempt: StoringAttempt,
+    error: unknown,
+  ): Promise<boolean> => {
+    deps.meter.storeFailed()
+    deps.log.error({ event: 'transfer.failed', nar: narFileName(key), err: error })
+    const [promised] = claimsFor(answers, key)
+    return attempt.failed(error, Number(promised?.verdict.narinfo.narSize ?? 0n))
+  }
+
   const begin = (key: NarFileKey, answers: TrustedAnswers, bring: Bring): Entry => {
     const name = narFileName(key)
     const transfer = new Transfer()
@@ -98,14 +120,12 @@ export function createTransfers(deps: TransferDeps): Transfers {
     const { promise: ended, resolve: endNow } = Promise.withResolvers<undefined>()
     const entry: Entry = { key, answers, transfer, ended, abort, verification: null }
     running.set(name, entry)
+    const attempt = deps.storing.attempt()
     const end = bringIn(entry, bring)
-      .catch((error: unknown) => {
-        if (!abort.signal.aborted && !deps.stopping.aborted) {
-          // Weir's own failure: a full disk, a dead thread.
-          deps.meter.storeFailed()
-          deps.log.error({ event: 'transfer.failed', nar: name, err: error })
-        }
-        transfer.fail({ kind: 'unknown', failures: [] })
+      .catch(async (error: unknown) => {
+        const isOwn = !abort.signal.aborted && !deps.stopping.aborted
+        const isUnwritten = isOwn && (await failed(entry, attempt, error))
+        transfer.fail({ kind: isUnwritten ? 'unwritten' : 'unknown', failures: [] })
       })
       .finally(async () => {
         // First nobody can join it any more, then its file is let go of.
@@ -120,20 +140,27 @@ export function createTransfers(deps: TransferDeps): Transfers {
     return entry
   }
 
+  const fetching =
+    (key: NarFileKey, inquiry: Inquiry): Bring =>
+    (transfer, destination, signal) =>
+      runTransfer(runDeps, { key, inquiry, transfer, destination, signal })
+
+  const converting =
+    (key: NarFileKey, from: StoredAnswer, { trusted }: TrustedAnswers): Bring =>
+    async (transfer, destination, signal) => {
+      await convertStored(runDeps, { key, from, trusted, transfer, signal }, destination)
+      return null
+    }
+
   return {
     running: (key) => joinable(narFileName(key)),
     start: (key, inquiry) =>
-      joinable(narFileName(key)) ??
-      begin(key, inquiry, ({ transfer }, staged, signal) =>
-        runTransfer(runDeps, { key, inquiry, transfer, staged, signal }),
-      ),
+      joinable(narFileName(key)) ?? begin(key, inquiry, fetching(key, inquiry)),
     convert: (key, from, answers) =>
-      joinable(narFileName(key)) ??
-      begin(key, answers, async ({ transfer }, staged, signal) => {
-        const { trusted } = answers
-        await convertStored(runDeps, { key, from, trusted, transfer, signal }, staged)
-        return null
-      }),
+      joinable(narFileName(key)) ?? begin(key, answers, converting(key, from, answers)),
+    stream: (key, inquiry) => streams.start(key, inquiry, fetching(key, inquiry)),
+    streamConverted: (key, from, answers) =>
+      streams.start(key, answers, converting(key, from, answers)),
     async verified(key) {
       const entry = running.get(narFileName(key))
       if (entry === undefined || entry.verification === null) return
