@@ -12,7 +12,7 @@ export type RoomKeeper = {
   readonly tend: () => Promise<void>
   /** Evicts down to the low watermark, or to `downToBytes`, and to the floor, whether or not it is due. */
   readonly sweep: (downToBytes?: number) => Promise<SweepReport>
-  /** Evicts so many bytes, and what is due besides; whether there were so many. */
+  /** Evicts so many bytes, as far as there are, and what is due besides; whether anything went. */
   readonly make: (bytes: number) => Promise<boolean>
   /** Resolves when no sweep runs. */
   readonly idle: () => Promise<void>
@@ -89,7 +89,7 @@ export function createRoomKeeper(deps: RoomDeps): RoomKeeper {
     sweep: (downToBytes) => inTurn(() => downToBytes ?? lowBytes()),
     async make(bytes) {
       const report = await inTurn(() => null, bytes)
-      return report.bytes >= bytes
+      return report.nars > 0
     },
     idle,
   }

@@ -39,7 +39,7 @@ export type StoreKeeper = {
    * Evicts down to the low watermark, or to `downToBytes`, and to the floor of free space, whether or not it is due; tells what went.
    */
   sweep(downToBytes?: number): Promise<SweepReport>
-  /** Evicts at least so many bytes more than is due; whether there was so much to evict. */
+  /** Evicts so many bytes, as far as there are, and what is due besides; whether anything went. */
   makeRoom(bytes: number): Promise<boolean>
   /** Evicts where it is due: others fill disks too, and limits change. */
   tend(): Promise<void>

@@ -45,11 +45,7 @@ export type FileJob = IngestJob & { readonly path: string }
 export const noPieces = { piece: () => Promise.resolve(), restarted: () => undefined }
 
 /** A job for a NAR, verified first and without a content address where nothing else is said. */
-export function jobFor(
-  nar: Uint8Array,
-  path: string,
-  changes: Partial<Omit<IngestJob, 'path'>> = {},
-): FileJob {
+export function jobFor(nar: Uint8Array, path: string, changes: Partial<FileJob> = {}): FileJob {
   return {
     storePathHash: pathHash('00000000000000000000000000000000'),
     narHash: sha256(nar),
