@@ -7,10 +7,10 @@ import type { Log } from '../ports/log.ts'
 import type { NarStore } from '../ports/nar-store.ts'
 import { adoptNar, type VerifyStored } from './adopt-nar.ts'
 import type { NarAnswer, NarPeek, NarRequest, NoClaim } from './answers.ts'
+import { bringNar, follow, isUnwritten, trustedNow, type Ways } from './bring-nar.ts'
 import type { PathFinder } from './find-path.ts'
 import type { Inquiry } from './inquiry.ts'
-import { type NarBody, storedBody, transferBody } from './nar-body.ts'
-import { narKeyOf } from './render-narinfo.ts'
+import { storedBody } from './nar-body.ts'
 import type { ServedBodies } from './served-bodies.ts'
 import { servedNar } from './served-nar.ts'
 import type { StoreKeeper } from './store-keeper.ts'
@@ -19,9 +19,7 @@ import type { PartialBodies } from './partial-bodies.ts'
 import { claimsFor, type TrustedAnswers } from './run-transfer.ts'
 import { judgeStored, type StoredAnswer } from './stored-answers.ts'
 import type { Storing } from './storing.ts'
-import type { RunningStream } from './streams.ts'
-import type { Transfer } from './transfer.ts'
-import type { RunningTransfer, Transfers } from './transfers.ts'
+import type { Transfers } from './transfers.ts'
 
 export type NarAnswerDeps = {
   readonly policy: () => Policy
@@ -38,7 +36,7 @@ export type NarAnswerDeps = {
 }
 
 type FoundNar = Extract<NarAnswer, { kind: 'found' }>
-type UnopenedNar = Exclude<NarAnswer, FoundNar>
+export type UnopenedNar = Exclude<NarAnswer, FoundNar>
 /** A NAR that can be handed out, and what is recorded once it is. */
 export type OpenedNar = FoundNar & { readonly served: ServedNar }
 
@@ -105,31 +103,6 @@ async function findNar(
     kept: () => transfers.start(key, inquiry),
     streamed: () => transfers.stream(key, inquiry),
   })
-}
-
-/** The two ways of a NAR to who asks for it: it is kept on its way, or it passes. */
-type Ways = { readonly kept: () => RunningTransfer; readonly streamed: () => RunningStream }
-
-/** How often the file of a NAR is begun: room may have been made after the first time. */
-const maxWritings = 2
-
-/** A NAR that is brought here: kept where that can be, else for this client alone. */
-async function bringNar(
-  deps: NarAnswerDeps,
-  { kept, streamed }: Ways,
-  asked: Asked,
-): Promise<OpenedNar | UnopenedNar> {
-  for (let writings = 0; writings < maxWritings; writings += 1) {
-    if (!(await deps.storing.ready())) break
-    const answer = await follow(deps, kept(), asked)
-    if (!isUnwritten(answer)) return answer
-  }
-  const { transfer, answers, body } = streamed()
-  return fromTransfer(deps, { transfer, answers, body }, asked)
-}
-
-function isUnwritten(answer: OpenedNar | UnopenedNar): boolean {
-  return answer.kind === 'failed' && answer.failure.kind === 'unwritten'
 }
 
 /** Whether the NAR would be answered, without fetching it. */
@@ -218,50 +191,6 @@ export function isContradicted(
   return inquiry.trusted().length === 0 && !mayStandIn(found, inquiry)
 }
 
-/** What is asked for, by whom. */
-type Asked = {
-  readonly key: NarFileKey
-  readonly client: string
-  readonly signal: AbortSignal
-}
-
-function follow(
-  deps: NarAnswerDeps,
-  { transfer, answers }: RunningTransfer,
-  asked: Asked,
-): Promise<OpenedNar | UnopenedNar> {
-  return fromTransfer(deps, { transfer, answers, body: transferBody(transfer) }, asked)
-}
-
-type Coming = {
-  readonly transfer: Transfer
-  readonly answers: TrustedAnswers
-  readonly body: NarBody
-}
-
-/** A NAR on its way, as soon as a part of it may be handed out. */
-async function fromTransfer(
-  deps: NarAnswerDeps,
-  { transfer, answers, body: coming }: Coming,
-  { key, client, signal }: Asked,
-): Promise<OpenedNar | UnopenedNar> {
-  const isTrusted = (): boolean => trustedNow(answers, key) !== null
-  const body = deps.bodies.watch(key, coming, isTrusted)
-  try {
-    await transfer.moreThan(0, signal)
-  } catch (error) {
-    await body[Symbol.asyncDispose]()
-    throw error
-  }
-  const answer = trustedNow(answers, key)
-  if (answer !== null && (transfer.failure === null || transfer.released > 0)) {
-    const served = servedNar(answer, claimsFor(answers, key), deps.policy(), client)
-    return { kind: 'found', body, upstream: null, isStored: false, served }
-  }
-  await body[Symbol.asyncDispose]()
-  return { kind: 'failed', failure: transfer.failure ?? { kind: 'refused', failures: [] } }
-}
-
 /** The preferred trusted claim for exactly this NAR: any upstream's will do, so all are awaited before there is none. */
 export async function trustedFor(inquiry: Inquiry, key: NarKey): Promise<TrustedAnswer | null> {
   await inquiry.chosen
@@ -269,11 +198,6 @@ export async function trustedFor(inquiry: Inquiry, key: NarKey): Promise<Trusted
   if (early !== null) return early
   await inquiry.settled
   return trustedNow(inquiry, key)
-}
-
-function trustedNow(answers: TrustedAnswers, key: NarKey): TrustedAnswer | null {
-  const trusted = answers.trusted()
-  return trusted.find(({ verdict }) => isSameNar(narKeyOf(verdict.narinfo), key)) ?? null
 }
 
 /** What there is to say where nothing is trusted. */
