@@ -91,6 +91,8 @@ class Ingestion implements Disposable {
     const { upstream } = source
     try {
       assertDecodable(source.compression)
+      // What cannot be made is not asked for.
+      if (!this.#isKept(source)) this.#recoding ??= await this.#createRecoding()
       const opened = await this.#open(source, signal)
       if (opened === null) return absentSource(upstream)
       await this.#take(source, sourceBody(source, opened, this.#job.narSize, this.#events))
@@ -128,14 +130,16 @@ class Ingestion implements Disposable {
   }
 
   #take(source: NarSource, body: AsyncIterable<Uint8Array>): Promise<void> {
-    const { compression, narSize } = this.#job
     this.#isVerified = true
-    const isKept = source.compression === compression && this.#released === 0
+    return this.#recoding === null
+      ? this.#keep(source, body)
+      : this.#recode(this.#recoding, decodeNar(source.compression, body, this.#job.narSize))
+  }
+
+  #isKept({ compression, fileHash }: NarSource): boolean {
+    if (compression !== this.#job.compression || this.#released > 0) return false
     // A zstd file whose hash nobody says could not be named while it is handed out: it is made anew.
-    if (isKept && (source.fileHash !== null || compression !== 'zstd')) {
-      return this.#keep(source, body)
-    }
-    return this.#recode(decodeNar(source.compression, body, narSize))
+    return fileHash !== null || compression !== 'zstd'
   }
 
   async #keep(
@@ -159,20 +163,18 @@ class Ingestion implements Disposable {
     }
   }
 
-  async #recode(nar: AsyncIterable<Uint8Array>): Promise<void> {
-    this.#recoding ??= await this.#createRecoding()
-    const { verifier } = this.#recoding
+  async #recode(recoding: Recoding, nar: AsyncIterable<Uint8Array>): Promise<void> {
+    const { verifier } = recoding
     const prefix = verifier.bytes === 0 ? null : new Prefix(verifier.bytes, verifier.prefixHash())
     for await (const piece of nar) {
       const rest = prefix === null ? piece : prefix.skip(piece)
-      if (rest.length > 0) await this.#recoding.feed(rest)
+      if (rest.length > 0) await recoding.feed(rest)
     }
-    await this.#recoding.finish()
+    await recoding.finish()
   }
 
   async #createRecoding(): Promise<Recoding> {
     const { narHash, narSize, compression, zstdLevel } = this.#job
-    this.#etag = madeEtag(narHash, compression, zstdLevel)
     const encoder = await createEncoder(compression, {
       narSize,
       zstdLevel,
@@ -180,6 +182,7 @@ class Ingestion implements Disposable {
         this.#file.append(chunk)
       },
     })
+    this.#etag = madeEtag(narHash, compression, zstdLevel)
     return new Recoding({
       verifier: this.#createVerifier(),
       file: this.#file,
@@ -199,8 +202,7 @@ class Ingestion implements Disposable {
   }
 
   #release(bytes: number): void {
-    const isHeld = this.#job.verifyFirst && this.#isVerified
-    if (isHeld || bytes === this.#released) return
+    if (this.#job.verifyFirst || bytes === this.#released) return
     this.#released = bytes
     this.#events.released(bytes, this.#etag)
   }

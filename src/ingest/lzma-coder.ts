@@ -13,6 +13,7 @@ import {
   LZMA_RUN,
   LZMA_STREAM_END,
   WasmLzmaStream,
+  wasmVersionString,
 } from 'node-liblzma/wasm'
 import { BadNarError } from './bad-nar-error.ts'
 
@@ -32,6 +33,11 @@ export type LzmaCoder = Disposable & {
 /** Loads the WebAssembly module into this thread, once. */
 export async function loadLzma(): Promise<void> {
   await initModule()
+}
+
+/** The version of liblzma, once it is loaded. */
+export function lzmaVersion(): string {
+  return wasmVersionString()
 }
 
 /** A decoder of xz files; `null` where there is no memory for it. `memoryLimit` is in bytes. */

@@ -1,25 +1,34 @@
 import { randomUUID } from 'node:crypto'
 import type { DecodableCompression } from '../nix/compression.ts'
+import { lzmaVersion } from './lzma-coder.ts'
 
 const formatVersion = 1
 
-/** The ETag of a NAR's file that Weir makes: everything that its bytes depend on. */
+/** The ETag of a NAR's file that Weir makes: everything that its bytes depend on. For xz, its encoder was loaded. */
 export function madeEtag(
   narHash: string,
   compression: DecodableCompression,
   zstdLevel: number,
 ): string {
   const hash = narHash.slice(narHash.indexOf(':') + 1)
+  return `"${hash}-${compression}${encoderOf(compression, zstdLevel)}-${formatVersion}"`
+}
+
+function encoderOf(compression: DecodableCompression, zstdLevel: number): string {
   const { zlib, brotli, zstd = '' } = process.versions
-  const encoder = {
-    none: '',
-    xz: '-0',
-    zstd: `${zstd}-${zstdLevel}`,
-    br: `${brotli}-1`,
-    gzip: `${zlib}-1`,
-    bzip2: '',
-  }[compression]
-  return `"${hash}-${compression}${encoder}-${formatVersion}"`
+  switch (compression) {
+    case 'zstd':
+      return `${zstd}-${zstdLevel}`
+    case 'xz':
+      return `${lzmaVersion()}-0`
+    case 'br':
+      return `${brotli}-1`
+    case 'gzip':
+      return `${zlib}-1`
+    case 'none':
+    case 'bzip2':
+      return ''
+  }
 }
 
 /** The ETag of a file that is kept as it came. */

@@ -29,11 +29,10 @@ export type IngestJob = {
   readonly path: string | null
   /** What the file is to be compressed in: a source's file in that compression is kept as it comes, others are made anew. */
   readonly compression: DecodableCompression
-  /** Nothing is released before the whole NAR is verified; else all but the last piece is. */
+  /** Nothing is released before the whole NAR is verified, or its file where it is only copied; else all but the last piece is. */
   readonly verifyFirst: boolean
   /**
-   * A file that is kept as it comes, and whose claim has a FileHash, is only copied: it is released as it comes, and nothing but that hash
-   * is looked at.
+   * A file that is kept as it comes, and whose claim has a FileHash, is only copied: nothing but that hash is looked at.
    */
   readonly mayCopy: boolean
   readonly zstdLevel: number

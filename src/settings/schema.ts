@@ -91,7 +91,9 @@ const signing = section('signing', "Weir's own signature.", {
 const nar = section('nar', 'How NARs are fetched, checked and kept.', {
   verify_first: sizeField(0)
     .prefault('16MiB')
-    .describe('NARs up to this size are verified as a whole before their first byte is sent.'),
+    .describe(
+      'NARs up to this size are verified as a whole before their first byte is sent (with `encoding = "upstream"`: held against the FileHash).',
+    ),
   encoding: choiceField(['zstd', 'upstream'])
     .prefault('zstd')
     .describe(

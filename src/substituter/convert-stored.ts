@@ -1,13 +1,13 @@
 import { formatContentAddress } from '../nix/content-address.ts'
-import { isSameNar, type NarFileKey, narFileName } from '../nix/nar-key.ts'
-import type { TrustedAnswer } from '../policy/answer.ts'
+import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { NarIngest, SourceFailure } from '../ports/nar-ingest.ts'
 import type { NarStore } from '../ports/nar-store.ts'
-import { type Destination, ingestInto } from './destination.ts'
+import type { TrustedAnswers } from './claims-for.ts'
 import { type KeepDeps, keepNar } from './keep-nar.ts'
 import type { NarEncoding } from './named-file.ts'
-import { narKeyOf } from './render-narinfo.ts'
+import { createReleases } from './releases.ts'
+import { type Destination, type IngestedNar, ingestInto } from './destination.ts'
 import type { StoredAnswer } from './stored-answers.ts'
 import type { Suspects } from './suspects.ts'
 import type { Transfer } from './transfer.ts'
@@ -27,65 +27,84 @@ export type ConvertDeps = KeepDeps & {
   readonly suspects: Pick<Suspects, 'noteBroken'>
 }
 
+/** A file that is stored, and what it is trusted under. */
+export type StoredSource = TrustedAnswers & {
+  readonly answer: StoredAnswer
+  /** The same as the policy of the call has it; `null` where it is trusted no more. */
+  readonly now: () => StoredAnswer | null
+}
+
 /** A representation to make of a NAR that is stored in another one. */
 export type Conversion = {
   readonly key: NarFileKey
-  readonly from: StoredAnswer
-  /** The answers that are trusted now. */
-  readonly trusted: () => readonly TrustedAnswer[]
+  readonly from: StoredSource
   readonly transfer: Transfer
+  readonly destination: Destination
   readonly signal: AbortSignal
 }
 
-/** Makes another representation of a stored NAR: for a client that has a URL of the other `[nar] encoding`. */
-export async function convertStored(
-  deps: ConvertDeps,
-  conversion: Conversion,
-  destination: Destination,
-): Promise<void> {
-  const { key, from, transfer, signal } = conversion
+/**
+ * Makes another representation of a stored NAR: for a client that has a URL of the other `[nar] encoding`. A stored file that is gone or
+ * damaged is forgotten.
+ */
+export async function convertStored(deps: ConvertDeps, conversion: Conversion): Promise<void> {
+  const { key, from, transfer, destination, signal } = conversion
   const failures: SourceFailure[] = []
-  const outcome = await encode(deps, conversion, destination, failures)
+  const outcome = await encode(deps, conversion, failures)
   if (outcome.kind !== 'verified') {
-    const isDamaged = failures.some(({ kind }) => kind === 'corrupt')
-    if (isDamaged) {
-      if (transfer.released > 0) deps.suspects.noteBroken(key)
-      deps.log.error({ event: 'nar.damaged', nar: narFileName(from.stored.key), failures })
-      await deps.keeper.drop(from.stored)
-    }
-    const isNotMade = failures.some(({ code }) => code === 'not-made')
-    transfer.fail({ kind: isNotMade ? 'absent' : 'unknown', failures })
+    await giveUp(deps, conversion, failures)
     return
   }
   signal.throwIfAborted()
   transfer.complete(outcome)
-  if (key.compression !== 'zstd' || destination.kind === 'reader') return
+  if (destination.kind === 'reader') return
+  const found = from.now()
+  if (key.compression !== 'zstd' || found === null) return
   const { fileBytes, fileHash, etag } = outcome
   const nowMs = deps.clock.nowMs()
-  const { stored, answer, maySign } = from
+  const { stored, answer, maySign } = found
   await keepNar(deps, {
     ...{ staged: destination.staged, verdict: answer.verdict, maySign },
     stored: { ...stored, key, fileBytes, fileHash, etag, storedAtMs: nowMs, usedAtMs: nowMs },
-    isTrusted: () =>
-      conversion.trusted().some(({ verdict }) => isSameNar(narKeyOf(verdict.narinfo), key)),
+    isTrusted: () => from.now() !== null,
   })
 }
 
-function encode(
+async function giveUp(
   deps: ConvertDeps,
-  { key, from, transfer, signal }: Conversion,
-  destination: Destination,
+  { key, from: { answer }, transfer }: Conversion,
+  failures: readonly SourceFailure[],
+): Promise<void> {
+  const isDamaged = failures.some(({ kind }) => kind === 'corrupt')
+  const isGone = failures.some(({ code }) => code === 'absent')
+  const isNotMade = failures.some(({ code }) => code === 'not-made')
+  if (isDamaged) {
+    if (transfer.released > 0) deps.suspects.noteBroken(key)
+    deps.log.error({ event: 'nar.damaged', nar: narFileName(answer.stored.key), failures })
+  }
+  if (isDamaged || isGone) await deps.keeper.drop(answer.stored)
+  transfer.fail({ kind: isNotMade ? 'absent' : 'unknown', failures })
+}
+
+async function encode(
+  deps: ConvertDeps,
+  conversion: Conversion,
   failures: SourceFailure[],
-) {
-  const { narinfo } = from.answer.verdict
+): Promise<IngestedNar> {
+  const { key, destination, signal } = conversion
+  const { stored, answer } = conversion.from.answer
+  const { narinfo } = answer.verdict
   const { verifyFirstBytes, zstdLevel } = deps.nar()
-  const { upstream } = from.stored
-  const { compression } = from.stored.key
-  const file = deps.store.pathOf(from.stored.key)
-  return ingestInto(
+  const narSize = Number(narinfo.narSize)
+  const { upstream } = stored
+  const { compression } = stored.key
+  const file = deps.store.pathOf(stored.key)
+  const releases = createReleases(deps, conversion)
+  const outcome = await ingestInto(
     { ingest: deps.ingest, key, destination, verifyFirstBytes },
     {
-      narSize: Number(narinfo.narSize),
+      narSize,
+      expectedBytes: narSize,
       ca: narinfo.ca === null ? null : formatContentAddress(narinfo.ca),
       sources: [{ upstream, url: '', file, compression, fileHash: null }],
       mayCopy: false,
@@ -93,12 +112,13 @@ function encode(
     },
     {
       released: (bytes, etag) => {
-        if (destination.kind === 'store') destination.staged.reserve(bytes)
-        transfer.release(bytes, etag)
+        releases.release(bytes, etag)
       },
       fetched: () => undefined,
       sourceFailed: (failure) => failures.push(failure),
     },
     signal,
   )
+  await releases.settled()
+  return outcome
 }

@@ -22,9 +22,14 @@ export type IngestInto = {
   readonly verifyFirstBytes: number
 }
 
-type Job = Pick<IngestJob, 'narSize' | 'ca' | 'sources' | 'mayCopy' | 'zstdLevel'>
+/** `expectedBytes` is about what the file will take. */
+type Job = { readonly expectedBytes: number } & Pick<
+  IngestJob,
+  'narSize' | 'ca' | 'sources' | 'mayCopy' | 'zstdLevel'
+>
 type Events = Pick<IngestEvents, 'released' | 'sourceFailed' | 'fetched'>
-type Outcome = Exclude<IngestOutcome, { kind: 'unwritten' }>
+/** How it ended, with a file that could be written. */
+export type IngestedNar = Exclude<IngestOutcome, { kind: 'unwritten' }>
 
 /** Ingests a NAR into its destination; throws `StorageError` where its file cannot be written. */
 export async function ingestInto(
@@ -32,8 +37,9 @@ export async function ingestInto(
   job: Job,
   events: Events,
   signal: AbortSignal,
-): Promise<Outcome> {
-  const { narSize } = job
+): Promise<IngestedNar> {
+  const { expectedBytes, ...rest } = job
+  const { narSize } = rest
   const isReader = destination.kind === 'reader'
   const heldBytes = isReader
     ? Math.min(verifyFirstBytes, destination.maxHeldBytes)
@@ -42,11 +48,11 @@ export async function ingestInto(
   // What is verified first is told of at its end only; what is larger takes room as it grows.
   if (verifyFirst) {
     if (isReader) await destination.hold(narSize, signal)
-    else destination.staged.reserve(narSize)
+    else destination.staged.reserve(expectedBytes)
   }
   const outcome = await ingest.ingest(
     {
-      ...job,
+      ...rest,
       storePathHash: key.storePathHash,
       narHash: `sha256:${key.narHash}`,
       compression: key.compression,

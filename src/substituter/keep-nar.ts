@@ -1,11 +1,12 @@
-import { isSameFile, isSameNar, narFileName } from '../nix/nar-key.ts'
+import { isSameFile, isSameNar, narFileName, narName } from '../nix/nar-key.ts'
 import type { StoreDir, StorePathHash } from '../nix/store-path.ts'
 import type { TrustedVerdict } from '../policy/verdict.ts'
 import type { MaySign } from '../policy/views.ts'
 import type { StoredNar, UnmeasuredNar } from '../ports/catalog.ts'
 import type { Log } from '../ports/log.ts'
-import type { StagedRoom } from './staged-room.ts'
+import type { OneByOne } from './one-by-one.ts'
 import { renderNarinfo, type Signing, storedSigning } from './render-narinfo.ts'
+import type { StagedRoom } from './staged-room.ts'
 import type { StoreKeeper } from './store-keeper.ts'
 
 export type KeepDeps = {
@@ -15,6 +16,8 @@ export type KeepDeps = {
   /** Everything that is stored of a path. */
   readonly records: (hash: StorePathHash) => Promise<readonly StoredNar[]>
   readonly log: Log
+  /** By the names of NARs. */
+  readonly oneByOne: OneByOne
 }
 
 /** A verified NAR in a staged file, and what it is kept under. */
@@ -29,15 +32,23 @@ export type KeptNar = {
 
 /**
  * Keeps a verified NAR, if its claim is still trusted when it is on disk. A NAR is kept in one representation: zstd takes the place of
- * any other one, and no other one takes a place that is taken.
+ * any other one, and no other one takes a place that is taken by what was held against as much.
  */
-export async function keepNar(deps: KeepDeps, kept: KeptNar): Promise<void> {
+export function keepNar(deps: KeepDeps, kept: KeptNar): Promise<void> {
+  // Two that come in at once would each find the place free.
+  return deps.oneByOne(narName(kept.stored.key), () => keepOne(deps, kept))
+}
+
+async function keepOne(deps: KeepDeps, kept: KeptNar): Promise<void> {
   const { staged, stored, verdict } = kept
   const { key, upstream, fileBytes, fileHash } = stored
   const others = (await deps.records(key.storePathHash)).filter(
     (other) => isSameNar(other.key, key) && !isSameFile(other.key, key),
   )
-  if (others.length > 0 && key.compression !== 'zstd') return
+  const isTaken = others.some(
+    ({ verifiedCa }) => stored.verifiedCa === null || verifiedCa === stored.verifiedCa,
+  )
+  if (isTaken && key.compression !== 'zstd') return
   const signing = { ...storedSigning(deps.signing()), maySign: kept.maySign }
   const narinfo = renderNarinfo(verdict, deps.storeDir, signing, {
     compression: key.compression,

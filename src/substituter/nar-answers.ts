@@ -1,4 +1,4 @@
-import { isSameFile, isSameNar, type NarFileKey, type NarKey } from '../nix/nar-key.ts'
+import { isSameFile, type NarFileKey, type NarKey } from '../nix/nar-key.ts'
 import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -8,17 +8,16 @@ import type { NarStore } from '../ports/nar-store.ts'
 import { adoptNar, type VerifyStored } from './adopt-nar.ts'
 import type { NarAnswer, NarPeek, NarRequest, NoClaim } from './answers.ts'
 import { bringNar, follow, isUnwritten, trustedNow, type Ways } from './bring-nar.ts'
+import { claimsFor } from './claims-for.ts'
 import type { PathFinder } from './find-path.ts'
 import type { Inquiry } from './inquiry.ts'
 import { storedBody } from './nar-body.ts'
 import type { ServedBodies } from './served-bodies.ts'
 import { servedNar } from './served-nar.ts'
-import type { StoreKeeper } from './store-keeper.ts'
-import { mayStandIn } from './may-stand-in.ts'
-import type { PartialBodies } from './partial-bodies.ts'
-import { claimsFor, type TrustedAnswers } from './run-transfer.ts'
-import { judgeStored, type StoredAnswer } from './stored-answers.ts'
 import type { Storing } from './storing.ts'
+import type { StoreKeeper } from './store-keeper.ts'
+import type { PartialBodies } from './partial-bodies.ts'
+import { sourceIn, type Stored, storedNar } from './stored-nar.ts'
 import type { Transfers } from './transfers.ts'
 
 export type NarAnswerDeps = {
@@ -68,40 +67,56 @@ async function findNar(
   const { transfers } = deps
   const bring = (ways: Ways): Promise<OpenedNar | UnopenedNar> =>
     bringNar(deps, ways, { key, client, signal })
+  await transfers.verified(key)
   const running = transfers.running(key)
   if (running !== null) {
     const answer = await follow(deps, running, { key, client, signal })
     if (!isUnwritten(answer)) return answer
   }
-  await transfers.verified(key)
   const stored = await storedNar(deps, key)
   const opened = await fromStore(deps, key, stored, client)
   if (opened !== null) return opened
-  const convert = (): Promise<OpenedNar | UnopenedNar> | null => {
-    const { other } = stored
-    if (other === null) return null
-    return bring({
-      kept: () => transfers.convert(key, other, stored),
-      streamed: () => transfers.streamConverted(key, other, stored),
+  const convert = async (): Promise<OpenedNar | null> => {
+    if (stored.other === null) return null
+    const from = sourceIn(stored, stored.other)
+    const made = await bring({
+      kept: () => transfers.convert(key, from),
+      streamed: () => transfers.streamConverted(key, from),
     })
+    return made.kind === 'found' ? made : null
   }
   // To make zstd of what is there costs no more than of what an upstream has; any other one is rather fetched ready-made.
-  const converted = key.compression === 'zstd' ? convert() : null
-  if (converted !== null) return converted
+  const isMadeFirst = key.compression === 'zstd'
+  const early = isMadeFirst ? await convert() : null
+  if (early !== null) return early
   const inquiry = deps.finder.inquire(key.storePathHash)
   const answer = await trustedFor(inquiry, key)
-  if (answer === null || !isOffered(inquiry, key)) {
-    const fromOther = convert()
-    if (fromOther !== null) return fromOther
-  }
-  if (answer === null) return noClaim(inquiry)
+  const fetch = (): Promise<OpenedNar | UnopenedNar> =>
+    answer === null
+      ? Promise.resolve(noClaim(inquiry))
+      : fetchNar(deps, key, answer, inquiry, client, bring)
+  if (!isMadeFirst && !isOffered(inquiry, key)) return (await convert()) ?? (await fetch())
+  const fetched = await fetch()
+  if (fetched.kind === 'found' || isMadeFirst) return fetched
+  return (await convert()) ?? fetched
+}
+
+/** The file that a trusted claim promises: one that is stored without a record, or an upstream's. */
+async function fetchNar(
+  deps: NarAnswerDeps,
+  key: NarFileKey,
+  answer: TrustedAnswer,
+  inquiry: Inquiry,
+  client: string,
+  bring: (ways: Ways) => Promise<OpenedNar | UnopenedNar>,
+): Promise<OpenedNar | UnopenedNar> {
   if (await adoptNar(deps, key, answer, inquiry)) {
     const adopted = await fromStore(deps, key, await storedNar(deps, key), client)
     if (adopted !== null) return adopted
   }
   return bring({
-    kept: () => transfers.start(key, inquiry),
-    streamed: () => transfers.stream(key, inquiry),
+    kept: () => deps.transfers.start(key, inquiry),
+    streamed: () => deps.transfers.stream(key, inquiry),
   })
 }
 
@@ -116,31 +131,6 @@ export async function peekNar(deps: NarAnswerDeps, key: NarFileKey): Promise<Nar
   const inquiry = deps.finder.inquire(key.storePathHash)
   const answer = await trustedFor(inquiry, key)
   return answer === null ? noClaim(inquiry) : { kind: 'found', etag: null, size: null }
-}
-
-/** What is stored of a NAR under claims that are trusted now. */
-type Stored = TrustedAnswers & {
-  /** The file that a key names, and one in another compression. */
-  readonly exact: StoredAnswer | null
-  readonly other: StoredAnswer | null
-  /** What is trusted of the NAR at the time of the call. */
-  readonly all: () => readonly StoredAnswer[]
-}
-
-async function storedNar(deps: NarAnswerDeps, key: NarFileKey): Promise<Stored> {
-  const { finder, policy } = deps
-  const records = await finder.records(key.storePathHash)
-  const all = (): readonly StoredAnswer[] =>
-    judgeStored(policy(), records, finder.names.expected(key.storePathHash)).filter(({ stored }) =>
-      isSameNar(stored.key, key),
-    )
-  const found = all().filter((each) => !isContradicted(deps, each))
-  return {
-    all,
-    exact: found.find(({ stored }) => isSameFile(stored.key, key)) ?? null,
-    other: found.find(({ stored }) => !isSameFile(stored.key, key)) ?? null,
-    trusted: () => all().map(({ answer }) => answer),
-  }
 }
 
 /** The file of a stored NAR; `null` where there is none. */
@@ -173,22 +163,6 @@ async function fromStore(
 /** Whether somebody has a trusted file in the compression that a key names. */
 function isOffered(inquiry: Inquiry, key: NarFileKey): boolean {
   return claimsFor(inquiry, key).some(({ claim }) => claim.narinfo.compression === key.compression)
-}
-
-/**
- * Whether a record that was not certain must not be served from: what the upstreams said lately contradicts it, as far as that is
- * remembered, or the rule wants everybody's word and nobody was asked.
- */
-export function isContradicted(
-  { policy, finder }: Pick<NarAnswerDeps, 'policy' | 'finder'>,
-  found: StoredAnswer,
-): boolean {
-  const { certainIn, key } = found.stored
-  const needsEverybody = found.answer.verdict.rule?.onDivergence === 'refuse'
-  if (certainIn === policy().choiceEpoch) return false
-  const inquiry = finder.known(key.storePathHash) ?? finder.fruitless(key.storePathHash)
-  if (inquiry === null || inquiry.views.serving.choice.kind === 'wait') return needsEverybody
-  return inquiry.trusted().length === 0 && !mayStandIn(found, inquiry)
 }
 
 /** The preferred trusted claim for exactly this NAR: any upstream's will do, so all are awaited before there is none. */

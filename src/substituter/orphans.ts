@@ -5,7 +5,8 @@ import type { StorePathHash } from '../nix/store-path.ts'
 import type { Catalog } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
-import type { MeasuredNar, NarStore } from '../ports/nar-store.ts'
+import type { MeasuredNar, NarStore, StoreEntry } from '../ports/nar-store.ts'
+import type { OneByOne } from './one-by-one.ts'
 
 /** A NAR in the store without a record, and what it takes on disk. */
 type Orphan = { readonly key: NarFileKey; readonly bytes: number }
@@ -31,6 +32,7 @@ export type OrphanDeps = {
   readonly catalog: Catalog
   readonly clock: Clock
   readonly log: Log
+  readonly inTurn: OneByOne
   /** Told of what all of them take, each time that it changes. */
   readonly changed: (bytes: number) => void
 }
@@ -42,7 +44,7 @@ const sliceFiles = 32
 const maxKnown = 100_000
 
 export function createOrphans(deps: OrphanDeps): Orphans {
-  const { store, catalog, clock, log } = deps
+  const { store, catalog, clock, log, inTurn } = deps
   const known = new Map<string, Orphan>()
   let bytes = 0
   const settled = (key: NarFileKey): void => {
@@ -83,6 +85,23 @@ export function createOrphans(deps: OrphanDeps): Orphans {
     await store.remove(key)
   }
 
+  const lookAt = async (entry: StoreEntry): Promise<void> => {
+    switch (entry.kind) {
+      case 'nar':
+        return inTurn(entry.key.storePathHash, () => lookAtNar(entry.key))
+      case 'narinfo':
+        return inTurn(entry.hash, () => lookAtNarinfo(entry.hash, entry.describes))
+      case 'other':
+    }
+  }
+
+  /** False where somebody asked for it meanwhile. */
+  const removeUnrecorded = async (key: NarFileKey): Promise<boolean> => {
+    if (await isRecorded(key)) return false
+    await store.remove(key)
+    return true
+  }
+
   return {
     note,
     settled,
@@ -91,8 +110,7 @@ export function createOrphans(deps: OrphanDeps): Orphans {
       for await (const entry of store.entries()) {
         signal.throwIfAborted()
         if (known.size >= maxKnown) return
-        if (entry.kind === 'nar') await lookAtNar(entry.key)
-        else if (entry.kind === 'narinfo') await lookAtNarinfo(entry.hash, entry.describes)
+        await lookAt(entry)
         seen += 1
         if (seen % sliceFiles === 0) await setImmediate()
       }
@@ -100,10 +118,8 @@ export function createOrphans(deps: OrphanDeps): Orphans {
     async removeOne() {
       for (const { key, bytes: its } of known.values()) {
         settled(key)
-        // Somebody asked for it meanwhile.
-        if (await isRecorded(key)) continue
-        await store.remove(key)
-        return its
+        const isRemoved = await inTurn(key.storePathHash, () => removeUnrecorded(key))
+        if (isRemoved) return its
       }
       return null
     },

@@ -4,10 +4,12 @@ import type { NarStore } from '../ports/nar-store.ts'
 import type { CacheSize } from './cache-size.ts'
 import type { Orphans } from './orphans.ts'
 import type { PinnedCount } from './pinned-count.ts'
+import type { OneByOne } from './one-by-one.ts'
 import { isNoRoom, storageCode } from './storage-code.ts'
 
 /** The records of what is stored, with everything that is counted beside them. */
 export type Records = {
+  /** In the path's turn. */
   readonly put: (stored: StoredNar) => Promise<void>
   /** Records those of which there is no record yet; how many. */
   readonly putMissing: (found: readonly StoredNar[]) => Promise<number>
@@ -21,11 +23,12 @@ export type RecordsDeps = {
   readonly size: CacheSize
   readonly orphans: Orphans
   readonly pinned: PinnedCount
+  readonly inTurn: OneByOne
   readonly changed: (key: NarFileKey) => void
 }
 
 export function createRecords(deps: RecordsDeps): Records {
-  const { store, catalog, size, orphans, pinned } = deps
+  const { store, catalog, size, orphans, pinned, inTurn } = deps
   const removeRecord = async (key: NarFileKey): Promise<number | null> => {
     try {
       return await catalog.remove(key)
@@ -34,6 +37,20 @@ export function createRecords(deps: RecordsDeps): Records {
       // A full disk has no room to note that it gets some.
       await store.remove(key)
       return await catalog.remove(key)
+    }
+  }
+  const dropNow = async (key: NarFileKey): Promise<void> => {
+    // The record goes first: a file without a record is found again, a record without a file would be a lie.
+    const diskBytes = await removeRecord(key)
+    if (diskBytes === null) return
+    size.went(diskBytes)
+    pinned.grew(key, -diskBytes)
+    deps.changed(key)
+    try {
+      await store.remove(key)
+    } catch (error) {
+      orphans.note(key, diskBytes)
+      throw error
     }
   }
   return {
@@ -55,19 +72,6 @@ export function createRecords(deps: RecordsDeps): Records {
       }
       return added.length
     },
-    async drop({ key }) {
-      // The record goes first: a file without a record is found again, a record without a file would be a lie.
-      const diskBytes = await removeRecord(key)
-      if (diskBytes === null) return
-      size.went(diskBytes)
-      pinned.grew(key, -diskBytes)
-      deps.changed(key)
-      try {
-        await store.remove(key)
-      } catch (error) {
-        orphans.note(key, diskBytes)
-        throw error
-      }
-    },
+    drop: ({ key }) => inTurn(key.storePathHash, () => dropNow(key)),
   }
 }

@@ -13,6 +13,7 @@ import { createRecords } from './records.ts'
 import { createRoomKeeper } from './room-keeper.ts'
 import { stageIn, type StagedRoom } from './staged-room.ts'
 import type { SweepReport } from './sweeper.ts'
+import { createOneByOne, type OneByOne } from './one-by-one.ts'
 import { createUses } from './uses.ts'
 
 /** The store's book-keeper: it keeps NARs with their records, and removes the least recently used where there is no room. */
@@ -21,12 +22,14 @@ export type StoreKeeper = {
   stage(): Promise<StagedRoom>
   /** Keeps a verified NAR: the file becomes durable first, then its record. */
   keep(staged: StagedRoom, stored: UnmeasuredNar, narinfo: string): Promise<void>
-  /** Records a file that is in the store without a record, or records it anew. */
+  /** Records a file that is in the store without a record, or records it anew; nothing where it is gone meanwhile. */
   adopt(stored: UnmeasuredNar): Promise<void>
   /** Records what was found in the store and has no record; how many had none. */
   restore(found: readonly StoredNar[]): Promise<number>
   /** Takes the totals from the catalog, which is another one now. */
   recount(): Promise<void>
+  /** Runs what changes a path's files, under its hash, beside this keeper's own work and never at the same time. */
+  readonly inTurn: OneByOne
   /** Notes a use, written in batches. */
   used(key: NarFileKey): void
   /** Forgets a NAR, and removes its file. */
@@ -84,8 +87,10 @@ export type KeeperDeps = {
 export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> {
   const { store, catalog, pins } = deps
   const size = new CacheSize(await catalog.totals())
+  // A file that is being removed has the name of the one that is kept next.
+  const inTurn = createOneByOne()
   const orphans = createOrphans({
-    ...deps,
+    ...{ ...deps, inTurn },
     changed: (bytes) => {
       size.setOrphaned(bytes)
     },
@@ -96,7 +101,7 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
   })
   const uses = createUses(deps)
   const pinned = createPinnedCount({ ...deps, size })
-  const records = createRecords({ ...deps, size, orphans, pinned })
+  const records = createRecords({ ...deps, size, orphans, pinned, inTurn })
   const room = createRoomKeeper({
     ...{ ...deps, size, free, orphans, drop: records.drop },
     // A catalog that cannot be written does not keep room from being made.
@@ -110,23 +115,28 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
   room.due()
   return {
     stage: async () => stageIn(size, await store.stage(), room.grew),
+    inTurn,
     async keep(staged, stored, narinfo) {
-      const diskBytes = await staged.commit(stored.key, narinfo)
-      try {
-        await records.put({ ...stored, diskBytes })
-      } catch (error) {
-        // Without a record it would only take room until it is looked for, and room may be what the record lacks.
-        await store.remove(stored.key)
-        throw error
-      }
+      await inTurn(stored.key.storePathHash, async () => {
+        const diskBytes = await staged.commit(stored.key, narinfo)
+        try {
+          await records.put({ ...stored, diskBytes })
+        } catch (error) {
+          // Without a record it would only take room until it is looked for, and room may be what the record lacks.
+          await store.remove(stored.key)
+          throw error
+        }
+      })
       // From here on its room is the record's.
       staged.release()
       room.due()
     },
-    async adopt(stored) {
-      const measured = await store.measure(stored.key)
-      await records.put({ ...stored, diskBytes: measured?.diskBytes ?? stored.fileBytes })
-    },
+    adopt: (stored) =>
+      inTurn(stored.key.storePathHash, async () => {
+        const measured = await store.measure(stored.key)
+        if (measured === null) return
+        await records.put({ ...stored, diskBytes: measured.diskBytes })
+      }),
     async restore(found) {
       const restored = await records.putMissing(found)
       room.due()

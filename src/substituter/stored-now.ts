@@ -4,8 +4,9 @@ import type { StorePathHash } from '../nix/store-path.ts'
 import type { StoredNar } from '../ports/catalog.ts'
 import type { NoClaim } from './answers.ts'
 import type { PathFinder } from './find-path.ts'
-import { isContradicted, noClaim, trustedFor } from './nar-answers.ts'
+import { noClaim, trustedFor } from './nar-answers.ts'
 import { judgeStored } from './stored-answers.ts'
+import { isContradicted } from './stored-nar.ts'
 
 /** A NAR that is stored, and the claim by which the policy trusts it now. */
 export type StoredNow = { readonly stored: StoredNar; readonly answer: TrustedAnswer }

@@ -1,23 +1,19 @@
 import pLimit from 'p-limit'
 import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
-import { convertStored } from './convert-stored.ts'
+import { claimsFor, type TrustedAnswers } from './claims-for.ts'
+import type { Remainder } from './complete-transfer.ts'
+import { convertStored, type StoredSource } from './convert-stored.ts'
 import type { Destination } from './destination.ts'
 import type { Inquiry } from './inquiry.ts'
-import {
-  claimsFor,
-  type Remainder,
-  type RunDeps,
-  runTransfer,
-  type TrustedAnswers,
-} from './run-transfer.ts'
-import type { StoredAnswer } from './stored-answers.ts'
+import { createOneByOne } from './one-by-one.ts'
+import { type RunDeps, runTransfer } from './run-transfer.ts'
 import type { Storing, StoringAttempt } from './storing.ts'
 import { createStreams, type RunningStream, type StreamDeps } from './streams.ts'
 import { createSuspects } from './suspects.ts'
 import { Transfer } from './transfer.ts'
 import { createVerificationQueue } from './verification-queue.ts'
 
-export type TransferDeps = Omit<RunDeps, 'suspects'> &
+export type TransferDeps = Omit<RunDeps, 'suspects' | 'oneByOne'> &
   StreamDeps & {
     readonly storing: Storing
   }
@@ -36,13 +32,13 @@ export type Transfers = {
   running(key: NarFileKey): RunningTransfer | null
   /** Starts one, from the trusted claims for exactly this NAR that the inquiry has or still gets. */
   start(key: NarFileKey, inquiry: Inquiry): RunningTransfer
-  /** Starts one from a file that is stored in another compression; `answers` are those that it is trusted under. */
-  convert(key: NarFileKey, from: StoredAnswer, answers: TrustedAnswers): RunningTransfer
+  /** Starts one from a file that is stored in another compression. */
+  convert(key: NarFileKey, from: StoredSource): RunningTransfer
   /** The same as `start`, for one reader, where nothing can be kept. */
   stream(key: NarFileKey, inquiry: Inquiry): RunningStream
   /** The same as `convert`, for one reader, where nothing can be kept. */
-  streamConverted(key: NarFileKey, from: StoredAnswer, answers: TrustedAnswers): RunningStream
-  /** Where a file was handed out as it came and is verified only now: resolves when that is done, which it hurries. */
+  streamConverted(key: NarFileKey, from: StoredSource): RunningStream
+  /** Where a file was handed out as it came and is verified only now: resolves when that is known, which it hurries. */
   verified(key: NarFileKey): Promise<void>
   /** How many are on their way. */
   count(): number
@@ -57,8 +53,8 @@ export type Transfers = {
 type Entry = RunningTransfer & {
   readonly key: NarFileKey
   readonly abort: AbortController
-  /** Resolves once it is kept, or is not; set where it was handed out before it was verified. */
-  verification: Promise<void> | null
+  /** Whether it is the promised NAR; set where it was handed out before that was known, and until it is. */
+  verification: Promise<boolean> | null
 }
 
 /** Brings the NAR to its destination; what is left to do then needs no transfer's place. */
@@ -73,7 +69,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
   const ends = new Set<Promise<void>>()
   const limit = pLimit(deps.maxTransfers)
   const suspects = createSuspects(deps.clock)
-  const runDeps = { ...deps, suspects }
+  const runDeps = { ...deps, suspects, oneByOne: createOneByOne() }
   const verifications = createVerificationQueue()
   const streams = createStreams(deps)
 
@@ -94,11 +90,11 @@ export function createTransfers(deps: TransferDeps): Transfers {
       return await bring(entry.transfer, { kind: 'store', staged }, signal)
     })
     if (remainder === null) return
-    entry.verification = verifications.add(narFileName(entry.key), async () => {
-      signal.throwIfAborted()
-      await remainder()
-    })
-    await entry.verification
+    entry.verification = verifications.add(narFileName(entry.key), remainder.verify)
+    if (!(await entry.verification)) return
+    // From here on it is a transfer like others: nobody waits until it is on disk.
+    entry.verification = null
+    await remainder.keep()
   }
 
   /** Weir's own failure: a full disk, a dead thread. Whether the file could not be written. */
@@ -146,9 +142,9 @@ export function createTransfers(deps: TransferDeps): Transfers {
       runTransfer(runDeps, { key, inquiry, transfer, destination, signal })
 
   const converting =
-    (key: NarFileKey, from: StoredAnswer, { trusted }: TrustedAnswers): Bring =>
+    (key: NarFileKey, from: StoredSource): Bring =>
     async (transfer, destination, signal) => {
-      await convertStored(runDeps, { key, from, trusted, transfer, signal }, destination)
+      await convertStored(runDeps, { key, from, transfer, destination, signal })
       return null
     }
 
@@ -156,11 +152,9 @@ export function createTransfers(deps: TransferDeps): Transfers {
     running: (key) => joinable(narFileName(key)),
     start: (key, inquiry) =>
       joinable(narFileName(key)) ?? begin(key, inquiry, fetching(key, inquiry)),
-    convert: (key, from, answers) =>
-      joinable(narFileName(key)) ?? begin(key, answers, converting(key, from, answers)),
+    convert: (key, from) => joinable(narFileName(key)) ?? begin(key, from, converting(key, from)),
     stream: (key, inquiry) => streams.start(key, inquiry, fetching(key, inquiry)),
-    streamConverted: (key, from, answers) =>
-      streams.start(key, answers, converting(key, from, answers)),
+    streamConverted: (key, from) => streams.start(key, from, converting(key, from)),
     async verified(key) {
       const entry = running.get(narFileName(key))
       if (entry === undefined || entry.verification === null) return

@@ -1,7 +1,7 @@
 /** Verifications that nobody waits for yet: one at a time, but for those that somebody does wait for. */
 export type VerificationQueue = {
   /** Runs it when its turn comes, under a name. */
-  add(name: string, verify: () => Promise<void>): Promise<void>
+  add<Result>(name: string, verify: () => Promise<Result>): Promise<Result>
   /** Somebody waits for this one: it runs at once. */
   hurry(name: string): void
 }
@@ -28,7 +28,7 @@ export function createVerificationQueue(): VerificationQueue {
       startNext()
       await turn.promise
       try {
-        await verify()
+        return await verify()
       } finally {
         running -= 1
         startNext()

@@ -25,8 +25,10 @@ export function sealedKeeper(keeper: StoreKeeper, deps: SealedKeeperDeps): Store
 
   /* Nobody waits for it: a line that is missed costs a question to the upstreams, once the catalog is lost. */
   const reseal = (stored: UnmeasuredNar): void => {
-    const written = store
-      .redescribe(stored.key, (narinfo) => withRecord(narinfo, stored, recordKey))
+    const written = keeper
+      .inTurn(stored.key.storePathHash, () =>
+        store.redescribe(stored.key, (narinfo) => withRecord(narinfo, stored, recordKey)),
+      )
       .then(
         () => undefined,
         (error: unknown) => {

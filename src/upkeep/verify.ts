@@ -15,7 +15,7 @@ import { findStrays, type StrayReport } from './strays.ts'
 export type VerifyDeps = CheckDeps & {
   readonly store: Pick<NarStore, 'open' | 'quarantine' | 'entries'>
   readonly catalog: Catalog
-  readonly keeper: Pick<StoreKeeper, 'drop' | 'totals'>
+  readonly keeper: Pick<StoreKeeper, 'drop' | 'inTurn' | 'totals'>
   readonly meter: Pick<Meter, 'verifyFailed'>
   readonly log: Log
 }
@@ -110,9 +110,10 @@ async function setRight(
   deps.log.error({ event: 'nar.wrong', nar: file, path, finding })
   // A claim that cannot be read says nothing of the file: that is for people to look at.
   if (finding === 'unreadable-claim') return { kind: 'wrong', path, file, finding }
-  if (finding !== 'no-file' && (await isRecordedStill(deps, stored))) {
+  await deps.keeper.inTurn(stored.key.storePathHash, async () => {
+    if (finding === 'no-file' || !(await isRecordedStill(deps, stored))) return
     await deps.store.quarantine(stored.key, `${path}: ${finding}, found by weir verify`)
-  }
+  })
   if (await isRecordedStill(deps, stored)) await deps.keeper.drop(stored)
   return { kind: 'wrong', path, file, finding }
 }

@@ -325,10 +325,10 @@ function batchingContract(behaves: Behaves): void {
       const later = record('0', '0', { upstream: 'theirs' })
       const put = [...all, later].map((each) => catalog.put(each))
       t.strictSame(await catalog.find(later.key.storePathHash), [later], 'before it was awaited')
-      t.strictSame(await catalog.totals(), { count: 4, bytes: 4000 })
+      t.strictSame(await catalog.totals(), { count: 4, bytes: 4 * later.diskBytes })
       await Promise.all(put)
       const removed = catalog.put(later).then(() => 'put')
-      t.equal(await catalog.remove(later.key), true, 'put before it is removed')
+      t.equal(await catalog.remove(later.key), later.diskBytes, 'put before it is removed')
       t.equal(await removed, 'put')
       t.strictSame(await catalog.find(later.key.storePathHash), [])
     },
@@ -378,7 +378,7 @@ function compressionContract(behaves: Behaves): void {
     t.strictSame(await catalog.find(zstd.key.storePathHash), [zstd, other])
     await catalog.touch([other.key], other.usedAtMs + 1)
     t.strictSame(await catalog.page(zstd.key, 10), [], 'xz comes first')
-    t.equal(await catalog.remove(other.key), true)
+    t.equal(await catalog.remove(other.key), other.diskBytes)
     t.strictSame(await catalog.find(zstd.key.storePathHash), [zstd])
   })
 }

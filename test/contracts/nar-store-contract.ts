@@ -51,8 +51,13 @@ const one = narKey('0', '0')
 const samePath = narKey('0', '1')
 const other = narKey('1', '0')
 
-/** What every NarStore does; `open` gives an empty one. */
-export function narStoreContract(t: Test, open: () => Promise<NarStore>): void {
+/** What every NarStore does; `open` gives an empty one, and `reopen` the one that was opened last after a crash. */
+export function narStoreContract(
+  t: Test,
+  open: () => Promise<NarStore>,
+  reopen: () => Promise<NarStore>,
+): void {
+  interruptedContract(t, open, reopen)
   readingContract(t, open)
   stagingContract(t, open)
   storingContract(t, open)
@@ -329,6 +334,76 @@ function describingContract(t: Test, open: () => Promise<NarStore>): void {
   })
 }
 
+function interruptedContract(
+  t: Test,
+  open: () => Promise<NarStore>,
+  reopen: () => Promise<NarStore>,
+): void {
+  const inXz: NarFileKey = { ...one, compression: 'xz' }
+
+  t.test('a file that was handed out in part before a crash is told of, once', async (t) => {
+    const store = await open()
+    t.same(store.interrupted, [])
+    const staged = await store.stage()
+    await staged.noteEtag(one, '"first"')
+    await staged.noteEtag(one, '"later"')
+    await (await store.stage()).noteEtag(inXz, '"xz"')
+    await store.stage()
+    const reopened = await reopen()
+    t.same(
+      new Set(reopened.interrupted),
+      new Set([
+        { key: one, etag: '"later"' },
+        { key: inXz, etag: '"xz"' },
+      ]),
+    )
+    t.equal(await reopened.open(one), null, 'it is not stored')
+    t.same((await reopen()).interrupted, [])
+  })
+
+  t.test('a file that was kept, or given up, is not told of', async (t) => {
+    const store = await open()
+    {
+      await using kept = await store.stage()
+      await kept.noteEtag(one, '"kept"')
+      await kept.commit(one, narinfoOf(one))
+      await using givenUp = await store.stage()
+      await givenUp.noteEtag(other, '"given up"')
+    }
+    t.same((await reopen()).interrupted, [])
+  })
+
+  t.test('giving up one file of a name says nothing of another one', async (t) => {
+    const store = await open()
+    const earlier = await store.stage()
+    await earlier.noteEtag(one, '"earlier"')
+    const later = await store.stage()
+    await later.noteEtag(one, '"later"')
+    await earlier[Symbol.asyncDispose]()
+    t.same((await reopen()).interrupted, [{ key: one, etag: '"later"' }])
+  })
+
+  t.test('a stored file is read by its path', async (t) => {
+    const store = await open()
+    await storeNar(store, one, 'abc')
+    t.equal(await readFile(store.pathOf(one), 'utf8'), 'abc')
+    t.not(store.pathOf(inXz), store.pathOf(one), 'each representation has one of its own')
+    await store.remove(one)
+    await t.rejects(readFile(store.pathOf(one)), { code: 'ENOENT' })
+  })
+
+  t.test('two representations of a NAR are stored and removed on their own', async (t) => {
+    const store = await open()
+    await storeNar(store, inXz, 'xz')
+    await storeNar(store, one, 'zstd')
+    await store.remove(inXz)
+    t.equal(await store.open(inXz), null)
+    t.equal(await storedText(store, one), 'zstd')
+    const text = await store.describe(one.storePathHash)
+    t.equal(text && Buffer.from(text).toString(), narinfoOf(one), 'the later one describes it')
+  })
+}
+
 function measuringContract(t: Test, open: () => Promise<NarStore>): void {
   t.test(
     'a NAR takes its length and its narinfo on disk at least, as its commit says',
@@ -382,7 +457,7 @@ function measuringContract(t: Test, open: () => Promise<NarStore>): void {
   t.test('whether it can be written is tried without leaving anything', async (t) => {
     const store = await open()
     await store.tryOut()
-    t.same(await Array.fromAsync(store.entries()), [])
+    for await (const entry of store.entries()) t.fail(nameOf(entry))
   })
 }
 

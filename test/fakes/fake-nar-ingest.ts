@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { appendFile, readFile } from 'node:fs/promises'
 import { ingest } from '../../src/ingest/ingestion.ts'
+import { createOpenSource } from '../../src/ingest/open-source.ts'
 import { formatHash } from '../../src/nix/hash.ts'
 import type {
   IngestEvents,
@@ -60,20 +61,15 @@ export function createFakeNarIngest(
   }
 }
 
-/** The real chain, in this thread, fed by upstreams in memory. */
+/** The real chain, in this thread, fed by upstreams in memory and by stored files. */
 export function createInlineIngest(upstreams: readonly Upstream[]): FakeNarIngest {
   const jobs: IngestJob[] = []
+  const open = createOpenSource((name) => upstreams.find((one) => one.name === name) ?? null)
   return {
     jobs,
     ingest(job, events, signal) {
       jobs.push(job)
-      return ingest(
-        job,
-        async ({ upstream, url }, signal) =>
-          (await upstreams.find(({ name }) => name === upstream)?.nar(url, signal)) ?? null,
-        events,
-        signal,
-      )
+      return ingest(job, open, events, signal)
     },
     close: async () => undefined,
   }

@@ -1,6 +1,6 @@
 /** A whole substituter between upstreams in memory and a store in a folder. */
 import { join } from 'node:path'
-import { verifyStored } from '../../src/ingest/verify-stored.ts'
+import { verifyStored as reallyVerify } from '../../src/ingest/verify-stored.ts'
 import { publicKeyOf, type SecretKey } from '../../src/nix/signature.ts'
 import type { StorePathHash } from '../../src/nix/store-path.ts'
 import type { Lie } from '../../src/policy/names.ts'
@@ -13,6 +13,7 @@ import type { Upstream } from '../../src/ports/upstream.ts'
 import { openDiskNarStore } from '../../src/store/disk/disk-nar-store.ts'
 import { createImportUpstream } from '../../src/store/import-upstream.ts'
 import { openSqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts'
+import type { VerifyStored } from '../../src/substituter/adopt-nar.ts'
 import type { PinnedHashes } from '../../src/substituter/pinned-count.ts'
 import { createPathFinder } from '../../src/substituter/find-path.ts'
 import type { NarEncoding } from '../../src/substituter/named-file.ts'
@@ -48,6 +49,7 @@ export type WorldOptions = {
   readonly clock?: FixedClock
   readonly mode?: SigningMode
   readonly encoding?: NarEncoding
+  readonly verifyStored?: VerifyStored
   readonly maxBytes?: number
   readonly minFreeBytes?: (totalBytes: number) => number
   readonly pins?: PinnedHashes
@@ -63,6 +65,7 @@ export type World = Awaited<ReturnType<typeof createWorld>>
 /** Puts it together as a running Weir does; the same folder and catalog again are a restart. */
 export async function createWorld(options: WorldOptions) {
   const { dir, mode = 'add', importKeys, encoding = 'zstd' } = options
+  const { verifyStored = reallyVerify } = options
   const clock = options.clock ?? createFixedClock()
   const log = createSilentLog()
   const evidence = createMemoryEvidence(clock)

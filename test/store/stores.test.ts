@@ -9,6 +9,7 @@ import {
   readFile,
   stat,
   truncate,
+  utimes,
   writeFile,
 } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -52,7 +53,15 @@ const newDir = (): Promise<string> => mkdtemp(join(root, 'd-'))
 const newFile = async (): Promise<string> => join(await newDir(), 'catalog.sqlite')
 
 t.test('the store on a disk keeps the contract of NAR stores', async (t) => {
-  narStoreContract(t, async () => openDiskNarStore(await newDir(), storeDir))
+  let dir = ''
+  narStoreContract(
+    t,
+    async () => {
+      dir = await newDir()
+      return openDiskNarStore(dir, storeDir)
+    },
+    () => openDiskNarStore(dir, storeDir),
+  )
 })
 
 t.test('the store on a disk', async (t) => {
@@ -92,6 +101,18 @@ t.test('the store on a disk', async (t) => {
     const store = await openDiskNarStore(dir, storeDir)
     t.strictSame(await readdir(join(dir, '.partial')), [])
     t.equal(await storedText(store, one), 'abc')
+  })
+
+  t.test('forgets what was interrupted long ago, and what is no note of it', async (t) => {
+    const dir = await newDir()
+    const store = await openDiskNarStore(dir, storeDir)
+    await (await store.stage()).noteEtag(one, '"etag"')
+    const partial = join(dir, '.partial')
+    const note = must((await readdir(partial)).find((name) => name.endsWith('.etag')))
+    await writeFile(join(partial, 'other.etag'), '"etag"')
+    await writeFile(join(partial, note.replace(one.narHash, samePath.narHash)), 'x'.repeat(2000))
+    await utimes(join(partial, note), new Date(0), new Date(0))
+    t.same((await openDiskNarStore(dir, storeDir)).interrupted, [])
   })
 
   t.test('has a committed NAR and its narinfo after it was opened again', async (t) => {

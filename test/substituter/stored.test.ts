@@ -15,7 +15,15 @@ import { workFolder } from '../fakes/work-folder.ts'
 import { must } from '../nix/fixtures.ts'
 import { claimFor, down, keys, numbered, upstreamWith } from '../fakes/test-claims.ts'
 import { world, type Tap, type World, type WorldOptions } from '../fakes/substituter-world.ts'
-import { cacheFiles, fetchNar, getNar, never, readBody } from '../fakes/substituter-client.ts'
+import {
+  cacheFiles,
+  fetchNar,
+  gate,
+  getNar,
+  never,
+  readBody,
+  storeNar,
+} from '../fakes/substituter-client.ts'
 
 const hello = claimFor(patternNar)
 const { key } = hello
@@ -236,6 +244,32 @@ t.test('eviction', async (t) => {
     made.keeper.used(keyOf(7))
     await made.keeper.flush()
     t.same(await left(), [0])
+  })
+
+  t.test('a NAR that comes again while its file is removed stays', async (t) => {
+    const removing = gate()
+    const mayRemove = gate()
+    const made = await world(t, {
+      upstreams: [upstreamWith('a', hello)],
+      store: (store) => ({
+        ...store,
+        remove: async (key) => {
+          removing.resolve(undefined)
+          await mayRemove.promise
+          await store.remove(key)
+        },
+      }),
+    })
+    await storeNar(made, hello.key)
+    const [stored] = await made.catalog.find(hello.key.storePathHash)
+    const dropped = made.keeper.drop(must(stored))
+    await removing.promise
+    const fetched = fetchNar(made, hello.key)
+    mayRemove.resolve(undefined)
+    await Promise.all([dropped, fetched])
+    await made.transfers.idle()
+    t.match(await made.catalog.find(hello.key.storePathHash), [{ key: hello.key }])
+    t.ok((await cacheFiles(made)).includes(narFileName(hello.key)), 'its file')
   })
 
   t.test('dropping twice counts once', async (t) => {

@@ -233,8 +233,8 @@ t.test(
     const witnesses = [{ upstream: 'b', claim: new Uint8Array([1]) }]
     await keeper.adopt({ ...stored, witnesses })
     await keeper.flush()
-    const { usedAtMs } = stored
-    t.strictSame({ ...(await sealed()), usedAtMs }, { ...stored, witnesses })
+    const { usedAtMs, diskBytes } = stored
+    t.strictSame({ ...(await sealed()), usedAtMs, diskBytes }, { ...stored, witnesses })
     await using staged = await keeper.stage()
     await writeFile(staged.path, 'abc')
     await keeper.keep(staged, { ...stored, fileBytes: 3 }, `StorePath: x\n`)

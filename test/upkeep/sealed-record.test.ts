@@ -21,7 +21,7 @@ import { workFolder } from '../fakes/work-folder.ts'
 
 const recordKey = recordKeyOf(keys.weir)
 const narinfo = Buffer.from(claimFor(smallNar).text).toString()
-const unused = ({ usedAtMs: _, ...sealed }: StoredNar) => sealed
+const unused = ({ usedAtMs: _, diskBytes: __, ...sealed }: StoredNar) => sealed
 const stored = record('0', '0', {
   witnesses: [{ upstream: 'b', claim: new Uint8Array([0, 200, 10]) }],
   verifiedCa: 'fixed:r:sha256:0',
@@ -150,8 +150,9 @@ t.test('a scan for records', async (t) => {
     t.strictSame(
       records.toSorted((one, other) => one.storedAtMs - other.storedAtMs),
       [
-        { ...kept, usedAtMs: kept.storedAtMs },
-        { ...used, usedAtMs: 5000 },
+        // A block for the NAR, one for the narinfo.
+        { ...kept, usedAtMs: kept.storedAtMs, diskBytes: 8192 },
+        { ...used, usedAtMs: 5000, diskBytes: 8192 },
       ],
     )
     t.strictSame(counts, { unsealed: 2, wrongFiles: 2 })

@@ -25,7 +25,7 @@ import {
   syncFile,
   writeDurably,
 } from './disk-files.ts'
-import { etagEnding, readInterrupted } from './interrupted-files.ts'
+import { noteName, readInterrupted } from './interrupted-files.ts'
 import { storeEntries } from './store-entries.ts'
 
 const narinfoSuffix = '.narinfo'
@@ -46,11 +46,11 @@ export async function openDiskNarStore(dir: string, storeDir: StoreDir): Promise
     interrupted,
     pathOf: layout.narPath,
     async stage() {
-      const path = join(layout.partialDir, `${randomUUID()}.nar`)
+      const writing = randomUUID()
+      const path = join(layout.partialDir, `${writing}.nar`)
+      const notePath = (key: NarFileKey): string => join(layout.partialDir, noteName(key, writing))
       await writeFile(path, '', { flag: 'wx' })
-      return stagedNar(layout.partialDir, path, (key, narinfo) =>
-        commit(layout, path, key, narinfo),
-      )
+      return stagedNar(notePath, path, (key, narinfo) => commit(layout, path, key, narinfo))
     },
     async open(key) {
       const handle = await openExisting(layout.narPath(key))
@@ -170,13 +170,17 @@ async function narinfoOnDisk({ narinfoPath }: Layout, key: NarFileKey): Promise<
   return narinfo === null ? 0 : onDisk(narinfo)
 }
 
-function stagedNar(partialDir: string, path: string, commit: StagedNar['commit']): StagedNar {
+function stagedNar(
+  notePath: (key: NarFileKey) => string,
+  path: string,
+  commit: StagedNar['commit'],
+): StagedNar {
   let note: string | null = null
   return {
     path,
     commit,
     noteEtag(key, etag) {
-      note = join(partialDir, `${narFileName(key)}${etagEnding}`)
+      note = notePath(key)
       return writeFile(note, etag)
     },
     open: async () => narFile(await open(path, 'r')),

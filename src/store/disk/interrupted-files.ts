@@ -1,10 +1,14 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseNarFileName } from '../../nix/nar-key.ts'
+import { type NarFileKey, narFileName, parseNarFileName } from '../../nix/nar-key.ts'
 import type { NarStore } from '../../ports/nar-store.ts'
 
-/** A note of the ETag under which a file was handed out while it was written: `<file name><this ending>`. */
-export const etagEnding = '.etag'
+/** Where the ETag is noted under which a file was handed out while it was written: `<the file's name>.<which of its writings>.etag`. */
+export function noteName(key: NarFileKey, writing: string): string {
+  return `${narFileName(key)}.${writing}${etagEnding}`
+}
+
+const etagEnding = '.etag'
 
 /** Clients that were cut off come again within seconds. */
 const maxAgeMs = 10 * 60_000
@@ -23,7 +27,7 @@ async function readNote(
   dir: string,
   name: string,
 ): Promise<NarStore['interrupted'][number] | null> {
-  const key = parseNarFileName(name.slice(0, -etagEnding.length))
+  const key = parseNarFileName(name.replace(/\.[^.]*\.etag$/, ''))
   const { mtimeMs, size } = await stat(join(dir, name))
   if (key === null || size > maxEtagBytes || Date.now() - mtimeMs > maxAgeMs) return null
   return { key, etag: await readFile(join(dir, name), 'utf8') }
