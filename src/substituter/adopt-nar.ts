@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto'
 import type { DecodableCompression } from '../nix/compression.ts'
 import { formatHash } from '../nix/hash.ts'
 import type { Narinfo } from '../nix/narinfo.ts'
-import type { NarFileKey } from '../nix/nar-key.ts'
+import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
 import type { TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports/clock.ts'
+import type { Log } from '../ports/log.ts'
 import type { NarFile, NarStore } from '../ports/nar-store.ts'
 import type { Inquiry } from './inquiry.ts'
 import type { StoreKeeper } from './store-keeper.ts'
@@ -31,6 +32,7 @@ export async function adoptNar(
     readonly clock: Clock
     readonly verifyStored: VerifyStored
     readonly policy: () => Policy
+    readonly log: Log
   },
   key: NarFileKey,
   answer: TrustedAnswer,
@@ -51,6 +53,10 @@ export async function adoptNar(
     const at = { policy: deps.policy(), nowMs: deps.clock.nowMs() }
     await deps.keeper.adopt(storedRecord(key, answer, inquiry, verified, at))
     return true
+  } catch (error) {
+    // On a full disk, say: then it is fetched as if it were not there.
+    deps.log.error({ event: 'adoption.failed', nar: narFileName(key), err: error })
+    return false
   } finally {
     await file.close()
   }

@@ -42,6 +42,8 @@ export type StoreKeeper = {
    * Evicts down to the low watermark, or to `downToBytes`, and to the floor of free space, whether or not it is due; tells what went.
    */
   sweep(downToBytes?: number): Promise<SweepReport>
+  /** Evicts so many bytes, as far as there are, and what is due besides; whether anything went. */
+  makeRoom(bytes: number): Promise<boolean>
   /** Evicts where it is due: others fill disks too, and limits change. */
   tend(): Promise<void>
   /** Finds what is in the store without a record, some files at a time. */
@@ -101,7 +103,12 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
   const pinned = createPinnedCount({ ...deps, size })
   const records = createRecords({ ...deps, size, orphans, pinned, inTurn })
   const room = createRoomKeeper({
-    ...{ ...deps, size, free, orphans, drop: records.drop, flushUses: uses.write },
+    ...{ ...deps, size, free, orphans, drop: records.drop },
+    // A catalog that cannot be written does not keep room from being made.
+    flushUses: () =>
+      uses.write().catch((error: unknown) => {
+        deps.log.error({ event: 'catalog.failed', err: error })
+      }),
     isPinned: (hash) => pins.has(hash),
   })
   void pinned.count()
@@ -112,7 +119,13 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
     async keep(staged, stored, narinfo) {
       await inTurn(stored.key.storePathHash, async () => {
         const diskBytes = await staged.commit(stored.key, narinfo)
-        await records.put({ ...stored, diskBytes })
+        try {
+          await records.put({ ...stored, diskBytes })
+        } catch (error) {
+          // Without a record it would only take room until it is looked for, and room may be what the record lacks.
+          await store.remove(stored.key)
+          throw error
+        }
       })
       // From here on its room is the record's.
       staged.release()
@@ -141,6 +154,7 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
       ...{ pinned: size.pinned, free: free.last(), minFree: free.floor() },
     }),
     sweep: room.sweep,
+    makeRoom: room.make,
     tend: room.tend,
     findOrphans: (signal) => orphans.find(signal),
     pinsChanged: pinned.count,

@@ -10,6 +10,7 @@ export type Gauges = {
   readonly cachePinnedBytes: () => number
   /** `NaN` before the file system was looked at. */
   readonly cacheFreeBytes: () => number
+  readonly isCacheStoring: () => boolean
   /** The configured upstreams, and those of them that are suspended. */
   readonly upstreams: () => readonly string[]
   readonly suspended: () => ReadonlySet<string>
@@ -214,6 +215,12 @@ function exposeGauges(registry: Registry, gauges: Gauges): void {
     'weir_cache_free_bytes',
     "Bytes that are free on the cache's file system",
     gauges.cacheFreeBytes,
+  )
+  gauge(
+    registry,
+    'weir_cache_storing',
+    '1 while NARs are kept, 0 while they are handed on only',
+    () => Number(gauges.isCacheStoring()),
   )
   new Gauge({
     name: 'weir_upstream_suspended',
