@@ -1,4 +1,4 @@
-import { rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
+import { rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
@@ -156,6 +156,14 @@ t.test('a scan for records', async (t) => {
       ],
     )
     t.strictSame(counts, { unsealed: 2, wrongFiles: 2 })
+  })
+
+  t.test('passes over a file that cannot be looked at', async (t) => {
+    const { dir, all, nar } = await filled(2)
+    const broken = must(all[0])
+    await rm(nar(broken))
+    await symlink(narFileName(broken.key), nar(broken))
+    t.match(scanned(dir), { records: { length: 1 }, wrongFiles: 1 })
   })
 
   t.test('passes over a narinfo that lies under another name', async (t) => {

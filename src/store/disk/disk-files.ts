@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Stats } from 'node:fs'
+import { constants, type Stats } from 'node:fs'
 import { type FileHandle, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -11,9 +11,19 @@ export function onDisk({ blocks, size }: Stats): number {
   return Math.max(blocks * blockBytes, size)
 }
 
-/** Opens a file for reading; `null` where there is none. */
-export function openExisting(path: string): Promise<FileHandle | null> {
-  return unlessMissing(open(path, 'r'))
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants
+
+/**
+ * Opens a file for reading; `null` where there is none. A link in its place is none: whoever can write into the folder could have any
+ * file handed out that Weir can read. Nor is a pipe waited for.
+ */
+export async function openExisting(path: string): Promise<FileHandle | null> {
+  try {
+    return await unlessMissing(open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK))
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ELOOP') return null
+    throw error
+  }
 }
 
 /** The text of a file; `null` where there is none. */

@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto'
-import { opendirSync, readFileSync, statSync } from 'node:fs'
+import { opendirSync, readFileSync, type Stats, statSync } from 'node:fs'
 import { narFileName } from '../../nix/nar-key.ts'
 import { maxNarinfoBytes } from '../../nix/narinfo.ts'
 import type { StoredNar } from '../../ports/catalog.ts'
@@ -55,7 +55,7 @@ function scanOne(
   if (file?.storePathHash !== narinfoFileHash(name)) return 'unsealed'
   const record = openRecord(narinfo, file, key)
   if (record === null) return 'unsealed'
-  const stat = statSync(`${dir}/nar/${narFileName(file)}`, { throwIfNoEntry: false })
+  const stat = statExisting(`${dir}/nar/${narFileName(file)}`)
   if (stat?.size !== record.fileBytes) return 'wrong-file'
   return {
     ...record,
@@ -71,5 +71,15 @@ function readWithin(path: string): string | null {
     return text.length > maxNarinfoBytes ? '' : text
   } catch (error) {
     return error instanceof Error && 'code' in error && error.code === 'ENOENT' ? null : ''
+  }
+}
+
+/** What is known of a file; `null` where there is none, or where its disk or a link does not let it be told. */
+function statExisting(path: string): Stats | null {
+  try {
+    return statSync(path)
+  } catch {
+    // One such file must not keep all others from being found.
+    return null
   }
 }
