@@ -150,6 +150,29 @@ t.test('what is stored', async (t) => {
     t.equal(lost.store.openFiles, 0)
   })
 
+  t.test('without a record and is wrong goes, and not what comes in its place', async (t) => {
+    const { made, a, bytes, file } = await storedWorld(t)
+    await writeFile(file, Buffer.alloc(bytes.length))
+    const checks = [gate(), gate()]
+    let begun = 0
+    const verifyStored = async (): Promise<boolean> => {
+      begun += 1
+      await checks[begun - 1]?.promise
+      return false
+    }
+    const lost = await world(t, { upstreams: [a], dir: made.dir, verifyStored })
+    const both = [fetchNar(lost, key), fetchNar(lost, key)]
+    while (begun < 2) await setImmediate()
+    for (const check of checks) {
+      check.resolve(undefined)
+      await Promise.race(both)
+      await lost.transfers.idle()
+    }
+    for (const got of await Promise.all(both)) t.same(got, bytes)
+    t.equal((await stat(file)).size, bytes.length)
+    t.match(lost.keeper.totals(), { count: 1 })
+  })
+
   t.test('without a record is taken up once, however many ask', async (t) => {
     const { made, a, bytes } = await storedWorld(t)
     const lost = await world(t, { upstreams: [a], dir: made.dir })
