@@ -11,24 +11,20 @@ export function onDisk({ blocks, size }: Stats): number {
   return Math.max(blocks * blockBytes, size)
 }
 
-const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants
-
 /**
- * Opens a file for reading; `null` where there is none. A link in its place is none: whoever can write into the folder could have any
- * file handed out that Weir can read. Nor is a pipe waited for.
+ * For what lies in the store: no link is followed, since whoever can write into the folder could have any file handed out that Weir can
+ * read; and no pipe is waited for.
  */
-export async function openExisting(path: string): Promise<FileHandle | null> {
-  try {
-    return await unlessMissing(open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK))
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ELOOP') return null
-    throw error
-  }
+const ownFile = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+
+/** Opens a file for reading; `null` where there is none, or a link. */
+export function openExisting(path: string): Promise<FileHandle | null> {
+  return unlessMissing(open(path, ownFile))
 }
 
-/** The text of a file; `null` where there is none. */
+/** The text of a file; `null` where there is none, or a link. */
 export function readExisting(path: string): Promise<string | null> {
-  return unlessMissing(readFile(path, 'utf8'))
+  return unlessMissing(readFile(path, { encoding: 'utf8', flag: ownFile }))
 }
 
 /** What the file system knows of a file; `null` where there is none. */
@@ -40,9 +36,13 @@ async function unlessMissing<T>(promise: Promise<T>): Promise<T | null> {
   try {
     return await promise
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+    if (error instanceof Error && 'code' in error && isMissing(error.code)) return null
     throw error
   }
+}
+
+function isMissing(code: unknown): boolean {
+  return code === 'ENOENT' || code === 'ELOOP'
 }
 
 /** Replaces a file at once and for good, by way of a folder for what is not whole yet: a reader sees the old text or the new one. */

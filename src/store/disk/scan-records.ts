@@ -31,7 +31,9 @@ export function* scanRecords(dir: string, key: KeyObject): Generator<ScannedReco
   let batch = { records: [] as StoredNar[], unsealed: 0, wrongFiles: 0 }
   using folder = opendirSync(dir, { bufferSize: 1024 })
   for (let entry = folder.readSync(); entry !== null; entry = folder.readSync()) {
-    const found = narinfoFileHash(entry.name) === null ? 'none' : scanOne(dir, entry.name, key)
+    // A pipe would be waited for, and nobody could end that.
+    const isNarinfo = entry.isFile() && narinfoFileHash(entry.name) !== null
+    const found = isNarinfo ? scanOne(dir, entry.name, key) : 'none'
     if (found === 'none') continue
     if (found === 'unsealed') batch.unsealed += 1
     else if (found === 'wrong-file') batch.wrongFiles += 1
