@@ -118,7 +118,10 @@ function statusOf(
     address,
     pid: process.pid,
     uptimeSeconds: Math.round((nowMs - atMs) / 1000),
-    cache: { dir: cache.dir, nars: count, bytes, limitBytes: cache.maxBytes },
+    cache: {
+      ...{ dir: cache.dir, nars: count, bytes, limitBytes: cache.maxBytes },
+      isStoring: core.storing.isOn(),
+    },
     upstreams: upstreams.map(({ name }) => name),
     policy: {
       ...{ epoch, enforce },

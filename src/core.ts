@@ -25,6 +25,7 @@ import { createPathFinder, type PathFinder } from './substituter/find-path.ts'
 import { createReadAhead, type ReadAhead } from './substituter/read-ahead.ts'
 import { createRealisations, type Realisations } from './substituter/realisations.ts'
 import { createRefutedClaims } from './substituter/refuted-claims.ts'
+import { createStoring, type Storing } from './substituter/storing.ts'
 import { tendRegularly } from './tend-regularly.ts'
 import { createStoreKeeper, type StoreKeeper } from './substituter/store-keeper.ts'
 import { createSubstituter, type Substituter } from './substituter/substituter.ts'
@@ -53,6 +54,7 @@ export type Core = {
   readonly listings: Listings
   readonly finder: PathFinder
   readonly keeper: StoreKeeper
+  readonly storing: Storing
   readonly transfers: Transfers
   readonly metrics: Metrics
   readonly policy: LivePolicy
@@ -112,6 +114,7 @@ export async function assembleCore(
     cacheLimitBytes: () => policy.settings().cache.maxBytes,
     cachePinnedBytes: () => keeper.room().pinned,
     cacheFreeBytes: () => keeper.room().free ?? NaN,
+    isCacheStoring: () => storing.isOn(),
     suspended: () => policy.current().suspended,
     upstreams: () => policy.settings().upstreams.map(({ name }) => name),
   })
@@ -132,6 +135,7 @@ export async function assembleCore(
     }),
     { store, catalog, recordKey, log },
   )
+  const storing = createStoring({ ...base, store, keeper })
   const isRecalledNow = (nar: StoredNar): boolean =>
     isRecalled(policy.current(), policy.current().blocks, nar)
   const stored = {
@@ -142,7 +146,8 @@ export async function assembleCore(
     recordsInFiles({ dir: initial.cache.dir, key: recordKey }, signal)
   const rebuilding = createBackgroundRebuild({ ...stored, scan })
   resources.use(rebuilding)
-  tendRegularly({ keeper, log, stopping, isRebuilding: () => rebuilding.isRunning() }, resources)
+  const isRebuilding = () => rebuilding.isRunning()
+  tendRegularly({ keeper, storing, log, stopping, isRebuilding }, resources)
   const finder: PathFinder = createPathFinder({
     ...base,
     catalog,
@@ -159,7 +164,7 @@ export async function assembleCore(
   const signing = () => ({ mode: policy.settings().signing.mode, key })
   const transfers: Transfers = createTransfers({
     ...base,
-    ...{ storeDir, signing, store, keeper, ingest, stopping, verifyStored },
+    ...{ storeDir, signing, store, keeper, storing, ingest, stopping, verifyStored },
     records: (hash) => finder.records(hash),
     nar: () => policy.settings().nar,
     maxTransfers: initial.nar.maxTransfers,
@@ -173,14 +178,15 @@ export async function assembleCore(
   })
   const substituter: Substituter = createSubstituter({
     ...base,
-    ...{ storeDir, signing, finder, transfers, store, keeper, verifyStored },
+    ...{ storeDir, signing, finder, transfers, store, keeper, storing, verifyStored },
     encoding: () => policy.settings().nar.encoding,
   })
   const readAhead = createReadAhead({
     ...base,
     ...{ finder, transfers, stopping },
     encoding: () => policy.settings().nar.encoding,
-    limit: () => policy.settings().nar.readAhead,
+    // What cannot be kept would be fetched for nobody.
+    limit: () => (storing.isOn() ? policy.settings().nar.readAhead : 0),
     busyAt: initial.nar.maxTransfers / 2,
   })
   const listings: Listings = createListings({
@@ -192,12 +198,12 @@ export async function assembleCore(
       ...stored,
       scan,
       limitBytes: () => policy.settings().cache.maxBytes,
-      isRebuilding: () => rebuilding.isRunning(),
+      isRebuilding,
       // Requests go first.
       parallel: 1,
     }),
     ...{ substituter, finder, keeper, transfers, metrics, policy, recalls, suspending },
-    ...{ catalog, evidence, listings, readAhead },
+    ...{ catalog, evidence, listings, readAhead, storing },
     pinning: createPinning({
       ...{ pins, catalog, keeper, clock, log },
       look: (hash) => lookAtPath({ finder }, hash),

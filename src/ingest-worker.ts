@@ -15,12 +15,14 @@ const port = parentPort
 if (port === null) throw new Error('ingest-worker runs as a worker thread only')
 
 let byName = connect(workerData as WorkerSetup)
-const running = new Map<number, AbortController>()
+/** A job that runs, and who waits for the pieces that it sent to be taken, in their order. */
+type Running = { readonly abort: AbortController; readonly untaken: (() => void)[] }
+const running = new Map<number, Running>()
 
 const open = createOpenSource((name) => byName.get(name) ?? null)
 
-const report = (message: WorkerReport): void => {
-  port.postMessage(message)
+const report = (message: WorkerReport, moved: readonly ArrayBuffer[] = []): void => {
+  port.postMessage(message, moved)
 }
 
 const storedWork = createStoredWork(report)
@@ -38,7 +40,8 @@ function configure(setup: WorkerSetup): void {
 
 async function start({ id, job }: Extract<WorkerRequest, { kind: 'start' }>): Promise<void> {
   const abort = new AbortController()
-  running.set(id, abort)
+  const untaken: Running['untaken'] = []
+  running.set(id, { abort, untaken })
   const events: IngestEvents = {
     released: (bytes, etag) => {
       report({ kind: 'released', id, bytes, etag })
@@ -48,6 +51,15 @@ async function start({ id, job }: Extract<WorkerRequest, { kind: 'start' }>): Pr
     },
     fetched: (upstream, bytes) => {
       report({ kind: 'fetched', id, upstream, bytes })
+    },
+    piece: (piece) => {
+      report({ kind: 'piece', id, piece }, [piece.buffer])
+      return new Promise((resolve) => {
+        untaken.push(resolve)
+      })
+    },
+    restarted: () => {
+      report({ kind: 'restarted', id })
     },
   }
   try {
@@ -70,10 +82,11 @@ port.on('message', (message: WorkerRequest) => {
       void storedWork.start(message)
       return
     case 'more':
+      running.get(message.id)?.untaken.shift()?.()
       storedWork.more(message.id)
       return
     case 'abort':
-      running.get(message.id)?.abort()
+      running.get(message.id)?.abort.abort()
       storedWork.abort(message.id)
       return
     case 'configure':

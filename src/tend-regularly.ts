@@ -1,8 +1,10 @@
 import type { Log } from './ports/log.ts'
+import type { Storing } from './substituter/storing.ts'
 import type { StoreKeeper } from './substituter/store-keeper.ts'
 
 export type TendDeps = {
   readonly keeper: StoreKeeper
+  readonly storing: Storing
   readonly log: Log
   /** Aborted when Weir stops. */
   readonly stopping: AbortSignal
@@ -19,11 +21,20 @@ const orphansIntervalMs = 24 * 3_600_000
 
 /** Writes the uses of NARs now and then, and at the end; evicts where it is due; looks for what has no record. */
 export function tendRegularly(
-  { keeper, log, stopping, isRebuilding }: TendDeps,
+  { keeper, storing, log, stopping, isRebuilding }: TendDeps,
   resources: AsyncDisposableStack,
 ): void {
   const failed = (event: string) => (error: unknown) => {
     if (!stopping.aborted) log.error({ event, err: error })
+  }
+  let isFlushed = true
+  const flushed = (): void => {
+    isFlushed = true
+  }
+  /* Told once: a full disk stays so for a while, and the log may be on it. */
+  const notFlushed = (error: unknown): void => {
+    if (isFlushed) failed('catalog.failed')(error)
+    isFlushed = false
   }
   let finding: Promise<void> | null = null
   const timers: NodeJS.Timeout[] = []
@@ -44,10 +55,11 @@ export function tendRegularly(
   }
   timers.push(
     setInterval(() => {
-      keeper.flush().catch(failed('catalog.failed'))
+      keeper.flush().then(flushed, notFlushed)
     }, flushIntervalMs),
     setInterval(() => {
       void keeper.tend()
+      void storing.ready()
     }, tendIntervalMs),
     setInterval(findOrphans, orphansIntervalMs),
   )

@@ -30,6 +30,10 @@ export const statusCommand: Command = {
         'cache',
         `${cache.dir}: ${cache.nars} NARs, ${mebibytes(cache.bytes)} of ${mebibytes(cache.limitBytes)}`,
       ],
+      [
+        'new NARs',
+        cache.isStoring ? 'are kept' : 'are handed on and not kept: they cannot be written',
+      ],
     ]
     world.out(lines.map(([name = '', value = '']) => `${name.padEnd(14)} ${value}\n`).join(''))
     return 0

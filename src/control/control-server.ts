@@ -30,6 +30,8 @@ export type Status = {
     readonly nars: number
     readonly bytes: number
     readonly limitBytes: number
+    /** Whether new NARs are kept: where they cannot be written they are handed on only. */
+    readonly isStoring: boolean
   }
   readonly upstreams: readonly string[]
   readonly policy: {

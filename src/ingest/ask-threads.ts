@@ -12,7 +12,8 @@ export function askThreads<Result>(
   threads: WorkerThreads,
   request: (id: number) => WorkerRequest,
   signal: AbortSignal,
-  read: (report: JobReport) => Reading<Result>,
+  /** `more` asks for the next piece. */
+  read: (report: JobReport, more: () => void) => Reading<Result>,
 ): Promise<Result> {
   signal.throwIfAborted()
   const { promise, resolve, reject } = Promise.withResolvers<Result>()
@@ -20,9 +21,12 @@ export function askThreads<Result>(
     signal.removeEventListener('abort', abort)
     job.end()
   }
+  const more = (): void => {
+    job.post({ kind: 'more', id: job.id })
+  }
   const job = threads.begin(request, {
     report: (report) => {
-      const reading = report.kind === 'error' ? null : read(report)
+      const reading = report.kind === 'error' ? null : read(report, more)
       if (reading !== null) resolve(reading.result)
       else if (report.kind === 'error') reject(report.error)
       else return

@@ -1,9 +1,9 @@
 import { extname } from 'node:path'
-import type { NarIngest } from '../ports/nar-ingest.ts'
+import type { IngestEvents, NarIngest } from '../ports/nar-ingest.ts'
 import type { NarReader, PromisedNar, StoredFile } from '../ports/nar-reader.ts'
 import { askThreads } from './ask-threads.ts'
 import { readThroughThreads } from './read-through-threads.ts'
-import type { SharedFile, WorkerSetup } from './worker-messages.ts'
+import type { JobReport, SharedFile, WorkerSetup } from './worker-messages.ts'
 import { createWorkerThreads, type Later, type WorkerThreads } from './worker-threads.ts'
 
 /** The source runs as TypeScript, the packed package as JavaScript: the worker's file has this file's extension. */
@@ -48,10 +48,8 @@ export function createIngestPool(
         threads,
         (id) => ({ kind: 'start', id, job }),
         signal,
-        (report) => {
-          if (report.kind === 'released') events.released(report.bytes, report.etag)
-          else if (report.kind === 'source-failed') events.sourceFailed(report.failure)
-          else if (report.kind === 'fetched') events.fetched(report.upstream, report.bytes)
+        (report, more) => {
+          tell(events, report, more)
           return report.kind === 'done' ? { result: report.outcome } : null
         },
       )
@@ -62,6 +60,15 @@ export function createIngestPool(
     },
     close: () => threads.close(),
   }
+}
+
+/** Tells of what a thread reports while it runs; `more` says that a piece was taken. */
+function tell(events: IngestEvents, report: JobReport, more: () => void): void {
+  if (report.kind === 'released') events.released(report.bytes, report.etag)
+  else if (report.kind === 'source-failed') events.sourceFailed(report.failure)
+  else if (report.kind === 'fetched') events.fetched(report.upstream, report.bytes)
+  else if (report.kind === 'piece') void events.piece(report.piece).then(more)
+  else if (report.kind === 'restarted') events.restarted()
 }
 
 function createReader(threads: WorkerThreads): NarReader {

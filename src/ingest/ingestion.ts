@@ -12,12 +12,14 @@ import { assertDecodable, decodeNar } from './decode-nar.ts'
 import { createEncoder } from './encoders.ts'
 import { keepCopied, keepVerified } from './keep-body.ts'
 import { NarVerifier } from './nar-verifier.ts'
+import { type NarSink, UnwrittenError } from './nar-sink.ts'
 import { PartialFile } from './partial-file.ts'
 import { Prefix } from './prefix.ts'
 import { Recoding } from './recoding.ts'
-import { keptEtag, madeEtag } from './representation.ts'
+import { keptEtag, madeEtag, uniqueEtag } from './representation.ts'
 import { sourceBody } from './source-body.ts'
 import { absentSource, sourceFailure } from './source-failure.ts'
+import { StreamSink, streamWindowBytes } from './stream-sink.ts'
 
 /** Opens a source's file: `null` where the upstream certainly does not have it, `UpstreamError` where it could not tell. */
 export type OpenSource = (source: NarSource, signal: AbortSignal) => Promise<UpstreamBody | null>
@@ -29,7 +31,22 @@ export async function ingest(
   events: IngestEvents,
   signal: AbortSignal,
 ): Promise<IngestOutcome> {
-  using file = new PartialFile(job.path)
+  try {
+    return await ingestWritten(job, open, events, signal)
+  } catch (error) {
+    if (!(error instanceof UnwrittenError)) throw error
+    return { kind: 'unwritten', code: error.code, message: error.message }
+  }
+}
+
+/** The same; throws `UnwrittenError` where the file cannot be written. */
+async function ingestWritten(
+  job: IngestJob,
+  open: OpenSource,
+  events: IngestEvents,
+  signal: AbortSignal,
+): Promise<IngestOutcome> {
+  using file = openSink(job, events, signal)
   using ingestion = new Ingestion(job, file, open, events)
   for (const source of job.sources) {
     signal.throwIfAborted()
@@ -41,9 +58,19 @@ export async function ingest(
   return { kind: 'failed' }
 }
 
+function openSink(
+  { path, verifyFirst }: IngestJob,
+  events: IngestEvents,
+  signal: AbortSignal,
+): NarSink {
+  if (path !== null) return new PartialFile(path)
+  const windowBytes = verifyFirst ? Infinity : streamWindowBytes
+  return new StreamSink({ events, windowBytes, signal })
+}
+
 class Ingestion implements Disposable {
   readonly #job: IngestJob
-  readonly #file: PartialFile
+  readonly #file: NarSink
   readonly #open: OpenSource
   readonly #events: IngestEvents
   #recoding: Recoding | null = null
@@ -52,7 +79,7 @@ class Ingestion implements Disposable {
   #etag = ''
   #released = 0
 
-  constructor(job: IngestJob, file: PartialFile, open: OpenSource, events: IngestEvents) {
+  constructor(job: IngestJob, file: NarSink, open: OpenSource, events: IngestEvents) {
     this.#job = job
     this.#file = file
     this.#open = open
@@ -72,6 +99,8 @@ class Ingestion implements Disposable {
       return null
     } catch (error) {
       signal.throwIfAborted()
+      // Decoders and encoders throw it on as their own.
+      if (this.#file.failure !== null) throw this.#file.failure
       return sourceFailure(upstream, error)
     }
   }
@@ -117,11 +146,13 @@ class Ingestion implements Disposable {
     { compression, fileHash }: NarSource,
     body: AsyncIterable<Uint8Array>,
   ): Promise<void> {
-    this.#etag = fileHash === null ? '' : keptEtag(fileHash)
+    // What goes past its one reader can wait for no name: this one says that no rest of it can be had.
+    const unnamed = this.#job.path === null ? uniqueEtag() : ''
+    this.#etag = fileHash === null ? unnamed : keptEtag(fileHash)
     const kept = {
       file: this.#file,
       release: (bytes: number) => {
-        if (fileHash !== null) this.#release(bytes)
+        if (this.#etag !== '') this.#release(bytes)
       },
     }
     if (this.#job.mayCopy && fileHash?.startsWith('sha256:') === true) {

@@ -2,13 +2,13 @@ import type { Compression } from '../nix/compression.ts'
 import { BadNarError } from './bad-nar-error.ts'
 import { readNar, wholeFrames } from './decode-nar.ts'
 import type { NarVerifier } from './nar-verifier.ts'
-import type { PartialFile } from './partial-file.ts'
+import type { NarSink } from './nar-sink.ts'
 
 type Body = AsyncIterable<Uint8Array>
 
 /** Where a file goes that is kept as it comes; `release` is told how much of it may be handed out. */
 export type KeptFile = {
-  readonly file: PartialFile
+  readonly file: NarSink
   readonly release: (bytes: number) => void
 }
 
@@ -34,6 +34,7 @@ export async function keepVerified(
         completeAt = file.bytes
       }
       release(file.bytes)
+      await file.ready()
       file.append(chunk)
       if (completeAt !== null && file.bytes - completeAt > maxTrailingBytes) {
         throw new BadNarError('undecodable', 'the file goes on after the NAR')
@@ -58,6 +59,7 @@ export async function keepCopied(
 ): Promise<void> {
   for await (const chunk of body) {
     release(file.bytes)
+    await file.ready()
     file.append(chunk)
   }
   if (file.hash() !== fileHash) {

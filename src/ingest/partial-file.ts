@@ -1,44 +1,64 @@
 import { createHash } from 'node:crypto'
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
 import { formatHash } from '../nix/hash.ts'
+import { type NarSink, UnwrittenError } from './nar-sink.ts'
 
 /** The file that a NAR is written to while others read its released part. Synchronous: it lives in a worker thread. */
-export class PartialFile implements Disposable {
+export class PartialFile implements NarSink {
   readonly #fd: number
   #digest = createHash('sha256')
   #bytes = 0
+  #failure: UnwrittenError | null = null
 
+  /** Throws `UnwrittenError` where there is no such file. */
   constructor(path: string) {
-    this.#fd = openSync(path, 'r+')
+    this.#fd = this.#written(() => openSync(path, 'r+'))
   }
 
-  /** Bytes written since the start or the last `restart`. */
   get bytes(): number {
     return this.#bytes
   }
 
-  /** Appends the whole chunk; a full disk throws the system's error. */
+  get failure(): UnwrittenError | null {
+    return this.#failure
+  }
+
   append(chunk: Uint8Array): void {
-    for (let at = 0; at < chunk.length;) {
-      at += writeSync(this.#fd, chunk, at, chunk.length - at, this.#bytes + at)
-    }
+    this.#written(() => {
+      for (let at = 0; at < chunk.length;) {
+        at += writeSync(this.#fd, chunk, at, chunk.length - at, this.#bytes + at)
+      }
+    })
     this.#bytes += chunk.length
     this.#digest.update(chunk)
   }
 
-  /** Empties the file. */
+  ready(): Promise<void> {
+    return Promise.resolve()
+  }
+
   restart(): void {
-    ftruncateSync(this.#fd, 0)
+    this.#written(() => {
+      ftruncateSync(this.#fd, 0)
+    })
     this.#bytes = 0
     this.#digest = createHash('sha256')
   }
 
-  /** The hash of what was written, as `sha256:nix32`. */
   hash(): string {
     return formatHash({ algorithm: 'sha256', bytes: this.#digest.copy().digest() })
   }
 
   [Symbol.dispose](): void {
     closeSync(this.#fd)
+  }
+
+  #written<T>(write: () => T): T {
+    try {
+      return write()
+    } catch (error) {
+      this.#failure ??= new UnwrittenError(error)
+      throw this.#failure
+    }
   }
 }

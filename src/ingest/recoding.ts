@@ -1,5 +1,5 @@
 import type { NarVerifier } from './nar-verifier.ts'
-import type { PartialFile } from './partial-file.ts'
+import type { NarSink } from './nar-sink.ts'
 import { type Encoder, encoderPieceBytes } from './encoders.ts'
 
 /**
@@ -8,7 +8,7 @@ import { type Encoder, encoderPieceBytes } from './encoders.ts'
  */
 export class Recoding implements Disposable {
   readonly verifier: NarVerifier
-  readonly #file: PartialFile
+  readonly #file: NarSink
   readonly #encoder: Encoder
   readonly #release: (bytes: number) => void
   readonly #buffers = [Buffer.alloc(encoderPieceBytes), Buffer.alloc(encoderPieceBytes)] as const
@@ -19,7 +19,7 @@ export class Recoding implements Disposable {
   /** `release` is told how much of the file may be handed out: never the last piece before the check. */
   constructor(options: {
     readonly verifier: NarVerifier
-    readonly file: PartialFile
+    readonly file: NarSink
     /** It writes to the file; disposed of with this. */
     readonly encoder: Encoder
     readonly release: (bytes: number) => void
@@ -57,6 +57,7 @@ export class Recoding implements Disposable {
   async #encodeFullPiece(): Promise<void> {
     await this.#pending
     this.#release(this.#file.bytes)
+    await this.#file.ready()
     this.#pending = this.#encoder.write(this.#buffers[this.#current])
     this.#pending.catch(() => undefined) // thrown where it is awaited
     this.#current = this.#current === 0 ? 1 : 0

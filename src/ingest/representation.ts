@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { DecodableCompression } from '../nix/compression.ts'
 import { lzmaVersion } from './lzma-coder.ts'
 
@@ -33,4 +34,9 @@ function encoderOf(compression: DecodableCompression, zstdLevel: number): string
 /** The ETag of a file that is kept as it came. */
 export function keptEtag(fileHash: string): string {
   return `"${fileHash.slice(fileHash.indexOf(':') + 1)}"`
+}
+
+/** The ETag of a file that is handed out before anything is known that names it: no other one has it. */
+export function uniqueEtag(): string {
+  return `"${randomUUID()}"`
 }

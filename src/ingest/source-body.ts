@@ -15,14 +15,18 @@ export async function* sourceBody(
 ): AsyncGenerator<Uint8Array> {
   const startedAt = performance.now()
   let fetched = 0
+  // What waits for a slow client is not slow itself.
+  let heldMs = 0
   try {
     for await (const chunk of boundedBody(body, narSize)) {
       fetched += chunk.length
-      const seconds = (performance.now() - startedAt) / 1000
+      const seconds = (performance.now() - startedAt - heldMs) / 1000
       if (seconds > slowSeconds && fetched / seconds < minBytesPerSecond) {
         throw new UpstreamError('timeout', `slower than ${minBytesPerSecond} bytes a second`)
       }
+      const handedAt = performance.now()
       yield chunk
+      heldMs += performance.now() - handedAt
     }
   } finally {
     if (file === null) events.fetched(upstream, fetched)

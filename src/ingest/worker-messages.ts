@@ -29,6 +29,7 @@ export type StoredRequest =
 export type WorkerRequest =
   | { readonly kind: 'start'; readonly id: number; readonly job: IngestJob }
   | StoredRequest
+  /** A piece was taken, each in its turn. */
   | { readonly kind: 'more'; readonly id: number }
   | { readonly kind: 'abort'; readonly id: number }
   /** Jobs that start later use these upstreams. */
@@ -49,10 +50,11 @@ export type JobReport =
       readonly upstream: string
       readonly bytes: number
     }
+  | { readonly kind: 'restarted'; readonly id: number }
   | { readonly kind: 'done'; readonly id: number; readonly outcome: IngestOutcome }
   | { readonly kind: 'listed'; readonly id: number; readonly outcome: ListOutcome }
   | { readonly kind: 'verified'; readonly id: number; readonly isRight: boolean }
-  | { readonly kind: 'piece'; readonly id: number; readonly piece: Uint8Array }
+  | { readonly kind: 'piece'; readonly id: number; readonly piece: Uint8Array<ArrayBuffer> }
   | { readonly kind: 'read'; readonly id: number }
   | { readonly kind: 'error'; readonly id: number; readonly error: unknown }
 

@@ -25,8 +25,8 @@ export type IngestJob = {
   readonly ca: string | null
   /** In order of preference. */
   readonly sources: readonly NarSource[]
-  /** The empty file to write to. */
-  readonly path: string
+  /** The empty file to write to; `null` where there is none, and the file's bytes go to `piece` instead. */
+  readonly path: string | null
   /** What the file is to be compressed in: a source's file in that compression is kept as it comes, others are made anew. */
   readonly compression: DecodableCompression
   /** Nothing is released before the whole NAR is verified, or its file where it is only copied; else all but the last piece is. */
@@ -64,6 +64,8 @@ export type IngestOutcome =
   /** Whether it is the promised NAR is not known yet. */
   | (DeliveredNar & { readonly kind: 'copied' })
   | { readonly kind: 'failed' }
+  /** The file could not be written, which is no source's fault; `code` is the system's. */
+  | { readonly kind: 'unwritten'; readonly code: string; readonly message: string }
 
 /** What an ingestion tells while it runs. */
 export type IngestEvents = {
@@ -73,6 +75,10 @@ export type IngestEvents = {
   sourceFailed(failure: SourceFailure): void
   /** Bytes that a source's network transfer took. */
   fetched(upstream: string, bytes: number): void
+  /** Without a file to write to: the file's next bytes, the receiver's to keep. Resolves once they were taken; some of them wait, not many. */
+  piece(bytes: Uint8Array<ArrayBuffer>): Promise<void>
+  /** Without a file to write to: another source begins the file anew. Nothing of it was released. */
+  restarted(): void
 }
 
 /** Fetches NARs, verifies them and writes them down. It throws only what is Weir's own failure. */

@@ -67,4 +67,6 @@ export type NarStore = {
   /** Everything in the store, in any order; what comes or goes meanwhile may be missed. */
   entries(): AsyncIterable<StoreEntry>
   space(): Promise<DiskSpace>
+  /** Writes a small file and removes it, as a NAR is written: rejects where that cannot be done. */
+  tryOut(): Promise<void>
 }

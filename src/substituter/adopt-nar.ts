@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto'
 import type { DecodableCompression } from '../nix/compression.ts'
 import { formatHash } from '../nix/hash.ts'
 import type { Narinfo } from '../nix/narinfo.ts'
-import { isSameFile, type NarFileKey } from '../nix/nar-key.ts'
+import { isSameFile, type NarFileKey, narFileName } from '../nix/nar-key.ts'
 import type { TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { StoredNar } from '../ports/catalog.ts'
+import type { Log } from '../ports/log.ts'
 import type { NarFile, NarStore } from '../ports/nar-store.ts'
 import type { PathFinder } from './find-path.ts'
 import type { Inquiry } from './inquiry.ts'
@@ -29,6 +30,7 @@ type AdoptDeps = {
   readonly clock: Clock
   readonly verifyStored: VerifyStored
   readonly policy: () => Policy
+  readonly log: Log
 }
 
 /**
@@ -60,6 +62,10 @@ export async function adoptNar(
     if (isTrusted()) return true
     // It changed while the record was written.
     await deps.keeper.drop({ key })
+    return false
+  } catch (error) {
+    // On a full disk, say: then it is fetched as if it were not there.
+    deps.log.error({ event: 'adoption.failed', nar: narFileName(key), err: error })
     return false
   } finally {
     await file.close()

@@ -3,11 +3,12 @@ import type { TrustedAnswer } from '../policy/answer.ts'
 import type { Claim } from '../policy/claim.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { DeliveredNar, IngestOutcome, SourceFailure } from '../ports/nar-ingest.ts'
+import type { DeliveredNar, SourceFailure } from '../ports/nar-ingest.ts'
 import type { VerifyStored } from './adopt-nar.ts'
 import { claimsFor } from './claims-for.ts'
 import type { Inquiry } from './inquiry.ts'
 import { type KeepDeps, keepNar } from './keep-nar.ts'
+import type { Destination, IngestedNar } from './destination.ts'
 import type { StagedRoom } from './staged-room.ts'
 import { promisedCa, storedRecord, wasHeldAgainst } from './stored-record.ts'
 import type { Suspects } from './suspects.ts'
@@ -24,14 +25,16 @@ export type CompleteDeps = KeepDeps &
     readonly refuted: (claim: Claim) => void
   }
 
-/** A transfer whose file is there. */
+/** A transfer whose file is whole. */
 type Completion = {
   readonly key: NarFileKey
   readonly inquiry: Inquiry
   readonly transfer: Transfer
-  readonly staged: StagedRoom
+  readonly destination: Destination
   readonly signal: AbortSignal
 }
+
+type StagedCompletion = Completion & { readonly staged: StagedRoom }
 
 /** What is left to do with a file that was only copied, once everybody who waits has it. */
 export type Remainder = {
@@ -52,14 +55,16 @@ export async function complete(
   deps: CompleteDeps,
   work: Completion,
   heldAgainst: TrustedAnswer,
-  outcome: Exclude<IngestOutcome, { kind: 'failed' }>,
+  outcome: Exclude<IngestedNar, { kind: 'failed' }>,
 ): Promise<Remainder | null> {
   // A policy that changed meanwhile has failed the transfer already.
   work.signal.throwIfAborted()
   work.transfer.complete(outcome)
-  const keepIt = (): Promise<void> => keep(deps, work, heldAgainst, outcome)
+  if (work.destination.kind === 'reader') return null
+  const staged = { ...work, staged: work.destination.staged }
+  const keepIt = (): Promise<void> => keep(deps, staged, heldAgainst, outcome)
   if (outcome.kind === 'copied') {
-    return { verify: () => verifyCopy(deps, work, heldAgainst, outcome), keep: keepIt }
+    return { verify: () => verifyCopy(deps, staged, heldAgainst, outcome), keep: keepIt }
   }
   await keepIt()
   return null
@@ -81,7 +86,7 @@ export function refuteWrong(
 
 async function keep(
   deps: CompleteDeps,
-  { key, inquiry, staged }: Completion,
+  { key, inquiry, staged }: StagedCompletion,
   heldAgainst: TrustedAnswer,
   outcome: DeliveredNar,
 ): Promise<void> {
@@ -102,7 +107,7 @@ async function keep(
 
 async function verifyCopy(
   deps: CompleteDeps,
-  work: Completion,
+  work: StagedCompletion,
   { verdict: { narinfo } }: TrustedAnswer,
   { upstream }: DeliveredNar,
 ): Promise<boolean> {

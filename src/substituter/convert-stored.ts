@@ -1,13 +1,13 @@
 import { formatContentAddress } from '../nix/content-address.ts'
 import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { IngestOutcome, NarIngest, SourceFailure } from '../ports/nar-ingest.ts'
+import type { NarIngest, SourceFailure } from '../ports/nar-ingest.ts'
 import type { NarStore } from '../ports/nar-store.ts'
 import type { TrustedAnswers } from './claims-for.ts'
 import { type KeepDeps, keepNar } from './keep-nar.ts'
 import type { NarEncoding } from './named-file.ts'
 import { createReleases } from './releases.ts'
-import type { StagedRoom } from './staged-room.ts'
+import { type Destination, type IngestedNar, ingestInto } from './destination.ts'
 import type { StoredAnswer } from './stored-answers.ts'
 import type { Suspects } from './suspects.ts'
 import type { Transfer } from './transfer.ts'
@@ -39,7 +39,7 @@ export type Conversion = {
   readonly key: NarFileKey
   readonly from: StoredSource
   readonly transfer: Transfer
-  readonly staged: StagedRoom
+  readonly destination: Destination
   readonly signal: AbortSignal
 }
 
@@ -48,7 +48,7 @@ export type Conversion = {
  * damaged is forgotten.
  */
 export async function convertStored(deps: ConvertDeps, conversion: Conversion): Promise<void> {
-  const { key, from, transfer, staged, signal } = conversion
+  const { key, from, transfer, destination, signal } = conversion
   const failures: SourceFailure[] = []
   const outcome = await encode(deps, conversion, failures)
   if (outcome.kind !== 'verified') {
@@ -57,13 +57,14 @@ export async function convertStored(deps: ConvertDeps, conversion: Conversion): 
   }
   signal.throwIfAborted()
   transfer.complete(outcome)
+  if (destination.kind === 'reader') return
   const found = from.now()
   if (key.compression !== 'zstd' || found === null) return
   const { fileBytes, fileHash, etag } = outcome
   const nowMs = deps.clock.nowMs()
   const { stored, answer, maySign } = found
   await keepNar(deps, {
-    ...{ staged, verdict: answer.verdict, maySign },
+    ...{ staged: destination.staged, verdict: answer.verdict, maySign },
     stored: { ...stored, key, fileBytes, fileHash, etag, storedAtMs: nowMs, usedAtMs: nowMs },
     isTrusted: () => from.now() !== null,
   })
@@ -89,8 +90,8 @@ async function encode(
   deps: ConvertDeps,
   conversion: Conversion,
   failures: SourceFailure[],
-): Promise<IngestOutcome> {
-  const { key, staged, signal } = conversion
+): Promise<IngestedNar> {
+  const { key, destination, signal } = conversion
   const { stored, answer } = conversion.from.answer
   const { narinfo } = answer.verdict
   const { verifyFirstBytes, zstdLevel } = deps.nar()
@@ -99,16 +100,13 @@ async function encode(
   const { compression } = stored.key
   const file = deps.store.pathOf(stored.key)
   const releases = createReleases(deps, conversion)
-  const outcome = await deps.ingest.ingest(
+  const outcome = await ingestInto(
+    { ingest: deps.ingest, key, destination, verifyFirstBytes },
     {
-      storePathHash: key.storePathHash,
-      narHash: `sha256:${key.narHash}`,
       narSize,
+      expectedBytes: narSize,
       ca: narinfo.ca === null ? null : formatContentAddress(narinfo.ca),
       sources: [{ upstream, url: '', file, compression, fileHash: null }],
-      path: staged.path,
-      compression: key.compression,
-      verifyFirst: narSize <= verifyFirstBytes,
       mayCopy: false,
       zstdLevel,
     },

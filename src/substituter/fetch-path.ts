@@ -67,6 +67,7 @@ export async function fetchPath(
 }
 
 function whyFailed({ kind, failures }: TransferFailure): string {
+  if (kind === 'unwritten') return 'its NAR cannot be written: see the log'
   const said = failures.map(({ upstream, code, message }) => `${upstream}: ${code}, ${message}`)
   return [`its NAR is ${kind}`, ...said].join('; ')
 }

@@ -1,22 +1,24 @@
-import { isSameFile, isSameNar, type NarFileKey, type NarKey } from '../nix/nar-key.ts'
+import { isSameFile, type NarFileKey, type NarKey } from '../nix/nar-key.ts'
 import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { ServedNar } from '../ports/evidence.ts'
+import type { Log } from '../ports/log.ts'
 import type { NarStore } from '../ports/nar-store.ts'
 import { adoptNar, type VerifyStored } from './adopt-nar.ts'
 import type { NarAnswer, NarPeek, NarRequest, NoClaim } from './answers.ts'
-import { claimsFor, type TrustedAnswers } from './claims-for.ts'
+import { bringNar, follow, isUnwritten, trustedNow, type Ways } from './bring-nar.ts'
+import { claimsFor } from './claims-for.ts'
 import type { PathFinder } from './find-path.ts'
 import type { Inquiry } from './inquiry.ts'
-import { storedBody, transferBody } from './nar-body.ts'
-import { narKeyOf } from './render-narinfo.ts'
+import { storedBody } from './nar-body.ts'
 import type { ServedBodies } from './served-bodies.ts'
 import { servedNar } from './served-nar.ts'
+import type { Storing } from './storing.ts'
 import type { StoreKeeper } from './store-keeper.ts'
 import type { PartialBodies } from './partial-bodies.ts'
 import { sourceIn, type Stored, storedNar } from './stored-nar.ts'
-import type { RunningTransfer, Transfers } from './transfers.ts'
+import type { Transfers } from './transfers.ts'
 
 export type NarAnswerDeps = {
   readonly policy: () => Policy
@@ -24,6 +26,8 @@ export type NarAnswerDeps = {
   readonly transfers: Transfers
   readonly store: NarStore
   readonly keeper: StoreKeeper
+  readonly storing: Storing
+  readonly log: Log
   readonly clock: Clock
   readonly verifyStored: VerifyStored
   readonly bodies: ServedBodies
@@ -31,7 +35,7 @@ export type NarAnswerDeps = {
 }
 
 type FoundNar = Extract<NarAnswer, { kind: 'found' }>
-type UnopenedNar = Exclude<NarAnswer, FoundNar>
+export type UnopenedNar = Exclude<NarAnswer, FoundNar>
 /** A NAR that can be handed out, and what is recorded once it is. */
 export type OpenedNar = FoundNar & { readonly served: ServedNar }
 
@@ -61,17 +65,24 @@ async function findNar(
   signal: AbortSignal,
 ): Promise<OpenedNar | UnopenedNar> {
   const { transfers } = deps
-  const follow = (running: RunningTransfer): Promise<OpenedNar | UnopenedNar> =>
-    fromTransfer(deps, key, running, client, signal)
+  const bring = (ways: Ways): Promise<OpenedNar | UnopenedNar> =>
+    bringNar(deps, ways, { key, client, signal })
   await transfers.verified(key)
   const running = transfers.running(key)
-  if (running !== null) return follow(running)
+  if (running !== null) {
+    const answer = await follow(deps, running, { key, client, signal })
+    if (!isUnwritten(answer)) return answer
+  }
   const stored = await storedNar(deps, key)
   const opened = await fromStore(deps, key, stored, client)
   if (opened !== null) return opened
   const convert = async (): Promise<OpenedNar | null> => {
     if (stored.other === null) return null
-    const made = await follow(transfers.convert(key, sourceIn(stored, stored.other)))
+    const from = sourceIn(stored, stored.other)
+    const made = await bring({
+      kept: () => transfers.convert(key, from),
+      streamed: () => transfers.streamConverted(key, from),
+    })
     return made.kind === 'found' ? made : null
   }
   // To make zstd of what is there costs no more than of what an upstream has; any other one is rather fetched ready-made.
@@ -83,7 +94,7 @@ async function findNar(
   const fetch = (): Promise<OpenedNar | UnopenedNar> =>
     answer === null
       ? Promise.resolve(noClaim(inquiry))
-      : fetchNar(deps, key, answer, inquiry, client, follow)
+      : fetchNar(deps, key, answer, inquiry, client, bring)
   if (!isMadeFirst && !isOffered(inquiry, key)) return (await convert()) ?? (await fetch())
   const fetched = await fetch()
   if (fetched.kind === 'found' || isMadeFirst) return fetched
@@ -97,13 +108,16 @@ async function fetchNar(
   answer: TrustedAnswer,
   inquiry: Inquiry,
   client: string,
-  follow: (running: RunningTransfer) => Promise<OpenedNar | UnopenedNar>,
+  bring: (ways: Ways) => Promise<OpenedNar | UnopenedNar>,
 ): Promise<OpenedNar | UnopenedNar> {
   if (await adoptNar(deps, key, answer, inquiry)) {
     const adopted = await fromStore(deps, key, await storedNar(deps, key), client)
     if (adopted !== null) return adopted
   }
-  return follow(deps.transfers.start(key, inquiry))
+  return bring({
+    kept: () => deps.transfers.start(key, inquiry),
+    streamed: () => deps.transfers.stream(key, inquiry),
+  })
 }
 
 /** Whether the NAR would be answered, without fetching it. */
@@ -140,38 +154,15 @@ async function fromStore(
   }
   // Somebody removed or cut the file behind Weir's back: fetch it again.
   await file?.close()
-  await deps.keeper.drop(stored)
+  await deps.keeper.drop(stored).catch((error: unknown) => {
+    deps.log.error({ event: 'catalog.failed', err: error })
+  })
   return null
 }
 
 /** Whether somebody has a trusted file in the compression that a key names. */
 function isOffered(inquiry: Inquiry, key: NarFileKey): boolean {
   return claimsFor(inquiry, key).some(({ claim }) => claim.narinfo.compression === key.compression)
-}
-
-/** A NAR on its way, as soon as a part of it may be handed out. */
-async function fromTransfer(
-  deps: NarAnswerDeps,
-  key: NarFileKey,
-  { transfer, answers }: RunningTransfer,
-  client: string,
-  signal: AbortSignal,
-): Promise<OpenedNar | UnopenedNar> {
-  const isTrusted = (): boolean => trustedNow(answers, key) !== null
-  const body = deps.bodies.watch(key, transferBody(transfer), isTrusted)
-  try {
-    await transfer.moreThan(0, signal)
-  } catch (error) {
-    await body[Symbol.asyncDispose]()
-    throw error
-  }
-  const answer = trustedNow(answers, key)
-  if (answer !== null && (transfer.failure === null || transfer.released > 0)) {
-    const served = servedNar(answer, claimsFor(answers, key), deps.policy(), client)
-    return { kind: 'found', body, upstream: null, isStored: false, served }
-  }
-  await body[Symbol.asyncDispose]()
-  return { kind: 'failed', failure: transfer.failure ?? { kind: 'refused', failures: [] } }
 }
 
 /** The preferred trusted claim for exactly this NAR: any upstream's will do, so all are awaited before there is none. */
@@ -181,11 +172,6 @@ export async function trustedFor(inquiry: Inquiry, key: NarKey): Promise<Trusted
   if (early !== null) return early
   await inquiry.settled
   return trustedNow(inquiry, key)
-}
-
-function trustedNow(answers: TrustedAnswers, key: NarKey): TrustedAnswer | null {
-  const trusted = answers.trusted()
-  return trusted.find(({ verdict }) => isSameNar(narKeyOf(verdict.narinfo), key)) ?? null
 }
 
 /** What there is to say where nothing is trusted. */

@@ -6,7 +6,7 @@ import type { Catalog } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { MeasuredNar, NarStore, StoreEntry } from '../ports/nar-store.ts'
-import type { Turns } from './turns.ts'
+import type { OneByOne } from './one-by-one.ts'
 
 /** A NAR in the store without a record, and what it takes on disk. */
 type Orphan = { readonly key: NarFileKey; readonly bytes: number }
@@ -32,7 +32,7 @@ export type OrphanDeps = {
   readonly catalog: Catalog
   readonly clock: Clock
   readonly log: Log
-  readonly inTurn: Turns
+  readonly inTurn: OneByOne
   /** Told of what all of them take, each time that it changes. */
   readonly changed: (bytes: number) => void
 }

@@ -4,7 +4,8 @@ import type { NarStore } from '../ports/nar-store.ts'
 import type { CacheSize } from './cache-size.ts'
 import type { Orphans } from './orphans.ts'
 import type { PinnedCount } from './pinned-count.ts'
-import type { Turns } from './turns.ts'
+import type { OneByOne } from './one-by-one.ts'
+import { isNoRoom, storageCode } from './storage-code.ts'
 
 /** The records of what is stored, with everything that is counted beside them. */
 export type Records = {
@@ -22,15 +23,25 @@ export type RecordsDeps = {
   readonly size: CacheSize
   readonly orphans: Orphans
   readonly pinned: PinnedCount
-  readonly inTurn: Turns
+  readonly inTurn: OneByOne
   readonly changed: (key: NarFileKey) => void
 }
 
 export function createRecords(deps: RecordsDeps): Records {
   const { store, catalog, size, orphans, pinned, inTurn } = deps
+  const removeRecord = async (key: NarFileKey): Promise<number | null> => {
+    try {
+      return await catalog.remove(key)
+    } catch (error) {
+      if (!isNoRoom(storageCode(error))) throw error
+      // A full disk has no room to note that it gets some.
+      await store.remove(key)
+      return await catalog.remove(key)
+    }
+  }
   const dropNow = async (key: NarFileKey): Promise<void> => {
     // The record goes first: a file without a record is found again, a record without a file would be a lie.
-    const diskBytes = await catalog.remove(key)
+    const diskBytes = await removeRecord(key)
     if (diskBytes === null) return
     size.went(diskBytes)
     pinned.grew(key, -diskBytes)

@@ -12,6 +12,8 @@ export type RoomKeeper = {
   readonly tend: () => Promise<void>
   /** Evicts down to the low watermark, or to `downToBytes`, and to the floor, whether or not it is due. */
   readonly sweep: (downToBytes?: number) => Promise<SweepReport>
+  /** Evicts so many bytes, as far as there are, and what is due besides; whether anything went. */
+  readonly make: (bytes: number) => Promise<boolean>
   /** Resolves when no sweep runs. */
   readonly idle: () => Promise<void>
 }
@@ -33,9 +35,12 @@ export function createRoomKeeper(deps: RoomDeps): RoomKeeper {
   const tellWhereFull = createFullTeller(deps)
   const lowBytes = (): number => (limits().maxBytes * limits().lowWatermark) / 100
 
-  const evict = async (askedBytes: () => number | null): Promise<SweepReport> => {
+  const evict = async (
+    askedBytes: () => number | null,
+    wantedBytes: number,
+  ): Promise<SweepReport> => {
     unseenBytes = 0
-    const atLeastBytes = await free.missing()
+    const atLeastBytes = Math.max(await free.missing(), wantedBytes)
     const isOver = size.used > limits().maxBytes
     const asked = askedBytes()
     const ceiling = (): number => asked ?? (isOver ? lowBytes() : limits().maxBytes)
@@ -45,8 +50,8 @@ export function createRoomKeeper(deps: RoomDeps): RoomKeeper {
     return report
   }
   /** One after the other: what one sweep evicts, the next need not. */
-  const inTurn = (askedBytes: () => number | null): Promise<SweepReport> => {
-    const turn = last.then(() => evict(askedBytes))
+  const inTurn = (askedBytes: () => number | null, wantedBytes = 0): Promise<SweepReport> => {
+    const turn = last.then(() => evict(askedBytes, wantedBytes))
     last = turn.catch(() => undefined)
     return turn
   }
@@ -82,6 +87,10 @@ export function createRoomKeeper(deps: RoomDeps): RoomKeeper {
       return idle()
     },
     sweep: (downToBytes) => inTurn(() => downToBytes ?? lowBytes()),
+    async make(bytes) {
+      const report = await inTurn(() => null, bytes)
+      return report.nars > 0
+    },
     idle,
   }
 }

@@ -3,14 +3,14 @@ import { formatHash } from '../nix/hash.ts'
 import type { Narinfo } from '../nix/narinfo.ts'
 import type { NarFileKey, NarKey } from '../nix/nar-key.ts'
 import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
-import type { IngestOutcome, NarSource, SourceFailure } from '../ports/nar-ingest.ts'
+import type { NarSource, SourceFailure } from '../ports/nar-ingest.ts'
 import { claimsFor } from './claims-for.ts'
 import { complete, type CompleteDeps, refuteWrong, type Remainder } from './complete-transfer.ts'
 import type { ConvertDeps } from './convert-stored.ts'
 import type { Inquiry } from './inquiry.ts'
 import { createReleases } from './releases.ts'
 import { tellFailure } from './tell-failure.ts'
-import type { StagedRoom } from './staged-room.ts'
+import { type Destination, type IngestedNar, ingestInto } from './destination.ts'
 import type { Transfer, TransferFailure } from './transfer.ts'
 
 export type RunDeps = ConvertDeps &
@@ -24,11 +24,11 @@ export type TransferWork = {
   readonly key: NarFileKey
   readonly inquiry: Inquiry
   readonly transfer: Transfer
-  readonly staged: StagedRoom
+  readonly destination: Destination
   readonly signal: AbortSignal
 }
 
-/** Brings a NAR into its staged file, from whoever promises it. A file that was only copied is still to be verified: the remainder. */
+/** Brings a NAR to its destination, from whoever promises it. A file that was only copied is still to be verified: the remainder. */
 export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Remainder | null> {
   const { key, inquiry, transfer } = work
   const failures: SourceFailure[] = []
@@ -96,27 +96,20 @@ async function attempt(
   { verdict: { narinfo } }: TrustedAnswer,
   sources: readonly NarSource[],
   failures: SourceFailure[],
-): Promise<IngestOutcome> {
-  const { key, staged, signal } = work
+): Promise<IngestedNar> {
+  const { key, destination, signal } = work
   const { encoding, verifyFirstBytes, zstdLevel } = deps.nar()
-  const narSize = Number(narinfo.narSize)
-  // What is verified first is told of at its end only; what is larger takes room as it grows.
-  if (narSize <= verifyFirstBytes) staged.reserve(expectedBytes(narinfo))
-  const job = {
-    storePathHash: key.storePathHash,
-    narHash: `sha256:${key.narHash}`,
-    narSize,
-    ca: narinfo.ca === null ? null : formatContentAddress(narinfo.ca),
-    sources,
-    path: staged.path,
-    compression: key.compression,
-    verifyFirst: narSize <= verifyFirstBytes,
-    mayCopy: encoding === 'upstream',
-    zstdLevel,
-  }
   const releases = createReleases(deps, work)
-  const outcome = await deps.ingest.ingest(
-    job,
+  const outcome = await ingestInto(
+    { ingest: deps.ingest, key, destination, verifyFirstBytes },
+    {
+      narSize: Number(narinfo.narSize),
+      expectedBytes: expectedBytes(narinfo),
+      ca: narinfo.ca === null ? null : formatContentAddress(narinfo.ca),
+      sources,
+      mayCopy: encoding === 'upstream',
+      zstdLevel,
+    },
     {
       released: (bytes, etag) => {
         releases.release(bytes, etag)

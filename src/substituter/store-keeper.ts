@@ -13,7 +13,7 @@ import { createRecords } from './records.ts'
 import { createRoomKeeper } from './room-keeper.ts'
 import { stageIn, type StagedRoom } from './staged-room.ts'
 import type { SweepReport } from './sweeper.ts'
-import { createTurns, type Turns } from './turns.ts'
+import { createOneByOne, type OneByOne } from './one-by-one.ts'
 import { createUses } from './uses.ts'
 
 /** The store's book-keeper: it keeps NARs with their records, and removes the least recently used where there is no room. */
@@ -30,8 +30,8 @@ export type StoreKeeper = {
   restore(found: readonly StoredNar[]): Promise<number>
   /** Takes the totals from the catalog, which is another one now. */
   recount(): Promise<void>
-  /** Runs what changes a path's files beside this keeper's own work, never at the same time. */
-  readonly inTurn: Turns
+  /** Runs what changes a path's files, under its hash, beside this keeper's own work and never at the same time. */
+  readonly inTurn: OneByOne
   /** Notes a use, written in batches. */
   used(key: NarFileKey): void
   /** Forgets a NAR, and removes its file. */
@@ -44,6 +44,8 @@ export type StoreKeeper = {
    * Evicts down to the low watermark, or to `downToBytes`, and to the floor of free space, whether or not it is due; tells what went.
    */
   sweep(downToBytes?: number): Promise<SweepReport>
+  /** Evicts so many bytes, as far as there are, and what is due besides; whether anything went. */
+  makeRoom(bytes: number): Promise<boolean>
   /** Evicts where it is due: others fill disks too, and limits change. */
   tend(): Promise<void>
   /** Finds what is in the store without a record, some files at a time. */
@@ -91,7 +93,7 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
   const { store, catalog, pins } = deps
   const size = new CacheSize(await catalog.totals())
   // A file that is being removed has the name of the one that is kept next.
-  const inTurn = createTurns()
+  const inTurn = createOneByOne()
   const orphans = createOrphans({
     ...{ ...deps, inTurn },
     changed: (bytes) => {
@@ -106,7 +108,12 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
   const pinned = createPinnedCount({ ...deps, size })
   const records = createRecords({ ...deps, size, orphans, pinned, inTurn })
   const room = createRoomKeeper({
-    ...{ ...deps, size, free, orphans, drop: records.drop, flushUses: uses.write },
+    ...{ ...deps, size, free, orphans, drop: records.drop },
+    // A catalog that cannot be written does not keep room from being made.
+    flushUses: () =>
+      uses.write().catch((error: unknown) => {
+        deps.log.error({ event: 'catalog.failed', err: error })
+      }),
     isPinned: (hash) => pins.has(hash),
   })
   void pinned.count()
@@ -123,7 +130,13 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
     async keep(staged, stored, narinfo) {
       await inTurn(stored.key.storePathHash, async () => {
         const diskBytes = await staged.commit(stored.key, narinfo)
-        await records.put({ ...stored, diskBytes })
+        try {
+          await records.put({ ...stored, diskBytes })
+        } catch (error) {
+          // Without a record it would only take room until it is looked for, and room may be what the record lacks.
+          await store.remove(stored.key)
+          throw error
+        }
       })
       // From here on its room is the record's.
       staged.release()
@@ -152,6 +165,7 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
       ...{ pinned: size.pinned, free: free.last(), minFree: free.floor() },
     }),
     sweep: room.sweep,
+    makeRoom: room.make,
     tend: room.tend,
     findOrphans: (signal) => orphans.find(signal),
     pinsChanged: pinned.count,

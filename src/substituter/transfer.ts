@@ -1,9 +1,12 @@
 import type { DeliveredNar, SourceFailure } from '../ports/nar-ingest.ts'
 import type { NarFile } from '../ports/nar-store.ts'
 
-/** Why a transfer ended without a NAR: nobody had it, nobody could tell, what came was wrong, or it is trusted no more. */
+/**
+ * Why a transfer ended without a NAR: nobody had it, nobody could tell, what came was wrong, it is trusted no more, or its file could not be
+ * written.
+ */
 export type TransferFailure = {
-  readonly kind: 'absent' | 'unknown' | 'corrupt' | 'refused'
+  readonly kind: 'absent' | 'unknown' | 'corrupt' | 'refused' | 'unwritten'
   readonly failures: readonly SourceFailure[]
 }
 
@@ -22,7 +25,7 @@ export class TransferBrokenError extends Error {
  * as long as anybody reads it, whatever becomes of its name.
  */
 export class Transfer {
-  #file: NarFile | null = null
+  #file: Pick<NarFile, 'read' | 'close'> | null = null
   #state: State = { kind: 'growing' }
   #released = 0
   #etag = ''
@@ -50,7 +53,7 @@ export class Transfer {
   }
 
   /** Gives it the file that it grows in. */
-  attach(file: NarFile): void {
+  attach(file: Pick<NarFile, 'read' | 'close'>): void {
     this.#file = file
   }
 

@@ -3,19 +3,20 @@ import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
 import { claimsFor, type TrustedAnswers } from './claims-for.ts'
 import type { Remainder } from './complete-transfer.ts'
 import { convertStored, type StoredSource } from './convert-stored.ts'
+import type { Destination } from './destination.ts'
 import type { Inquiry } from './inquiry.ts'
 import { createOneByOne } from './one-by-one.ts'
 import { type RunDeps, runTransfer } from './run-transfer.ts'
-import type { StagedRoom } from './staged-room.ts'
+import type { Storing, StoringAttempt } from './storing.ts'
+import { createStreams, type RunningStream, type StreamDeps } from './streams.ts'
 import { createSuspects } from './suspects.ts'
 import { Transfer } from './transfer.ts'
 import { createVerificationQueue } from './verification-queue.ts'
 
-export type TransferDeps = Omit<RunDeps, 'suspects' | 'oneByOne'> & {
-  readonly maxTransfers: number
-  /** Aborted when transfers must end, finished or not. */
-  readonly stopping: AbortSignal
-}
+export type TransferDeps = Omit<RunDeps, 'suspects' | 'oneByOne'> &
+  StreamDeps & {
+    readonly storing: Storing
+  }
 
 /** A NAR on its way in, and whose answers it is trusted under. */
 export type RunningTransfer = {
@@ -33,6 +34,10 @@ export type Transfers = {
   start(key: NarFileKey, inquiry: Inquiry): RunningTransfer
   /** Starts one from a file that is stored in another compression. */
   convert(key: NarFileKey, from: StoredSource): RunningTransfer
+  /** The same as `start`, for one reader, where nothing can be kept. */
+  stream(key: NarFileKey, inquiry: Inquiry): RunningStream
+  /** The same as `convert`, for one reader, where nothing can be kept. */
+  streamConverted(key: NarFileKey, from: StoredSource): RunningStream
   /** Where a file was handed out as it came and is verified only now: resolves when that is known, which it hurries. */
   verified(key: NarFileKey): Promise<void>
   /** How many are on their way. */
@@ -52,8 +57,12 @@ type Entry = RunningTransfer & {
   verification: Promise<boolean> | null
 }
 
-/** Brings the NAR into the staged file; what is left to do then needs no transfer's place. */
-type Bring = (entry: Entry, staged: StagedRoom, signal: AbortSignal) => Promise<Remainder | null>
+/** Brings the NAR to its destination; what is left to do then needs no transfer's place. */
+type Bring = (
+  transfer: Transfer,
+  destination: Destination,
+  signal: AbortSignal,
+) => Promise<Remainder | null>
 
 export function createTransfers(deps: TransferDeps): Transfers {
   const running = new Map<string, Entry>()
@@ -62,6 +71,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
   const suspects = createSuspects(deps.clock)
   const runDeps = { ...deps, suspects, oneByOne: createOneByOne() }
   const verifications = createVerificationQueue()
+  const streams = createStreams(deps)
 
   /** Who comes after a failure gets a try of their own; what is trusted no more nobody gets. */
   const joinable = (name: string): Entry | null => {
@@ -77,7 +87,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
     const remainder = await limit(async () => {
       const staged = staging.use(await deps.keeper.stage())
       entry.transfer.attach(await staged.open())
-      const left = await bring(entry, staged, signal)
+      const left = await bring(entry.transfer, { kind: 'store', staged }, signal)
       if (left === null) return null
       const verification = verifications.add(narFileName(entry.key), left.verify)
       entry.verification = verification
@@ -91,6 +101,18 @@ export function createTransfers(deps: TransferDeps): Transfers {
     await remainder.keep()
   }
 
+  /** Weir's own failure: a full disk, a dead thread. Whether the file could not be written. */
+  const failed = async (
+    { key, answers }: Entry,
+    attempt: StoringAttempt,
+    error: unknown,
+  ): Promise<boolean> => {
+    deps.meter.storeFailed()
+    deps.log.error({ event: 'transfer.failed', nar: narFileName(key), err: error })
+    const [promised] = claimsFor(answers, key)
+    return attempt.failed(error, Number(promised?.verdict.narinfo.narSize ?? 0n))
+  }
+
   const begin = (key: NarFileKey, answers: TrustedAnswers, bring: Bring): Entry => {
     const name = narFileName(key)
     const transfer = new Transfer()
@@ -98,14 +120,12 @@ export function createTransfers(deps: TransferDeps): Transfers {
     const { promise: ended, resolve: endNow } = Promise.withResolvers<undefined>()
     const entry: Entry = { key, answers, transfer, ended, abort, verification: null }
     running.set(name, entry)
+    const attempt = deps.storing.attempt()
     const end = bringIn(entry, bring)
-      .catch((error: unknown) => {
-        if (!abort.signal.aborted && !deps.stopping.aborted) {
-          // Weir's own failure: a full disk, a dead thread.
-          deps.meter.storeFailed()
-          deps.log.error({ event: 'transfer.failed', nar: name, err: error })
-        }
-        transfer.fail({ kind: 'unknown', failures: [] })
+      .catch(async (error: unknown) => {
+        const isOwn = !abort.signal.aborted && !deps.stopping.aborted
+        const isUnwritten = isOwn && (await failed(entry, attempt, error))
+        transfer.fail({ kind: isUnwritten ? 'unwritten' : 'unknown', failures: [] })
       })
       .finally(async () => {
         // First nobody can join it any more, then its file is let go of.
@@ -120,19 +140,25 @@ export function createTransfers(deps: TransferDeps): Transfers {
     return entry
   }
 
+  const fetching =
+    (key: NarFileKey, inquiry: Inquiry): Bring =>
+    (transfer, destination, signal) =>
+      runTransfer(runDeps, { key, inquiry, transfer, destination, signal })
+
+  const converting =
+    (key: NarFileKey, from: StoredSource): Bring =>
+    async (transfer, destination, signal) => {
+      await convertStored(runDeps, { key, from, transfer, destination, signal })
+      return null
+    }
+
   return {
     running: (key) => joinable(narFileName(key)),
     start: (key, inquiry) =>
-      joinable(narFileName(key)) ??
-      begin(key, inquiry, ({ transfer }, staged, signal) =>
-        runTransfer(runDeps, { key, inquiry, transfer, staged, signal }),
-      ),
-    convert: (key, from) =>
-      joinable(narFileName(key)) ??
-      begin(key, from, async ({ transfer }, staged, signal) => {
-        await convertStored(runDeps, { key, from, transfer, staged, signal })
-        return null
-      }),
+      joinable(narFileName(key)) ?? begin(key, inquiry, fetching(key, inquiry)),
+    convert: (key, from) => joinable(narFileName(key)) ?? begin(key, from, converting(key, from)),
+    stream: (key, inquiry) => streams.start(key, inquiry, fetching(key, inquiry)),
+    streamConverted: (key, from) => streams.start(key, from, converting(key, from)),
     async verified(key) {
       const entry = running.get(narFileName(key))
       if (entry === undefined || entry.verification === null) return

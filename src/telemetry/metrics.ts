@@ -10,6 +10,7 @@ export type Gauges = {
   readonly cachePinnedBytes: () => number
   /** `NaN` before the file system was looked at. */
   readonly cacheFreeBytes: () => number
+  readonly isCacheStoring: () => boolean
   /** The configured upstreams, and those of them that are suspended. */
   readonly upstreams: () => readonly string[]
   readonly suspended: () => ReadonlySet<string>
@@ -27,7 +28,8 @@ const latencyBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 /** Weir's metrics, in a registry of their own. Labels are finite: routes, statuses, results, upstreams. */
 export function createMetrics(gauges: Gauges): Metrics {
   const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
+  // At the default of 10 ms the delay of the event loop is what is measured with.
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 1 })
   exposeGauges(registry, gauges)
   return {
     ...httpMeter(registry),
@@ -213,6 +215,12 @@ function exposeGauges(registry: Registry, gauges: Gauges): void {
     'weir_cache_free_bytes',
     "Bytes that are free on the cache's file system",
     gauges.cacheFreeBytes,
+  )
+  gauge(
+    registry,
+    'weir_cache_storing',
+    '1 while NARs are kept, 0 while they are handed on only',
+    () => Number(gauges.isCacheStoring()),
   )
   new Gauge({
     name: 'weir_upstream_suspended',

@@ -453,6 +453,12 @@ function measuringContract(t: Test, open: () => Promise<NarStore>): void {
     const { freeBytes, totalBytes } = await (await open()).space()
     t.ok(freeBytes > 0 && freeBytes <= totalBytes)
   })
+
+  t.test('whether it can be written is tried without leaving anything', async (t) => {
+    const store = await open()
+    await store.tryOut()
+    for await (const entry of store.entries()) t.fail(nameOf(entry))
+  })
 }
 
 function nameOf(entry: StoreEntry): string {

@@ -65,6 +65,10 @@ t.test('what is stored has a listing, and weir looks into it', async (t) => {
 
   const realised = await client.realise([top, wide], { substituters: [url] })
   t.equal(realised.code, 0, realised.stderr)
+  // A client has a NAR before it is on disk.
+  for (const path of [top, dep, wide]) {
+    await weir.waitForLog('nar.stored', ({ nar }) => String(nar).startsWith(hashOf(path)))
+  }
 
   await t.test('it is the one that Nix made, byte for byte, of each path', async (t) => {
     for (const path of [top, dep, wide]) {

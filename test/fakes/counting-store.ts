@@ -68,5 +68,6 @@ export function countingStore(store: NarStore): CountingStore {
     quarantine: (key, why) => store.quarantine(key, why),
     entries: () => store.entries(),
     space: () => store.space(),
+    tryOut: () => store.tryOut(),
   }
 }

@@ -16,7 +16,7 @@ export type FakeRun = {
   readonly job: IngestJob
   readonly events: IngestEvents
   readonly signal: AbortSignal
-  /** Writes to the job's file; returns the bytes in it. */
+  /** Writes to the job's file, or gives the piece where there is none; returns the bytes in it. */
   append(bytes: Uint8Array): Promise<number>
   /** The outcome for the file as it is, from the job's first source or the one named. */
   verified(upstream?: string): Promise<IngestOutcome>
@@ -36,18 +36,21 @@ export function createFakeNarIngest(
     ingest(job, events, signal) {
       jobs.push(job)
       let bytes = 0
+      const written: Uint8Array[] = []
       return script({
         job,
         events,
         signal,
         append: async (more) => {
-          await appendFile(job.path, more)
+          if (job.path === null) void events.piece(new Uint8Array(more))
+          else await appendFile(job.path, more)
+          written.push(more)
           bytes += more.length
           return bytes
         },
         verified: async (upstream = job.sources[0]?.upstream ?? '') => {
           const digest = createHash('sha256')
-            .update(await readFile(job.path))
+            .update(job.path === null ? Buffer.concat(written) : await readFile(job.path))
             .digest()
           const fileHash = formatHash({ algorithm: 'sha256', bytes: digest })
           return { kind: 'verified', upstream, fileBytes: bytes, fileHash, etag: fakeEtag }

@@ -38,8 +38,14 @@ export function sha256(bytes: Uint8Array): string {
   return formatHash({ algorithm: 'sha256', bytes: createHash('sha256').update(bytes).digest() })
 }
 
+/** A job with a file to write to. */
+export type FileJob = IngestJob & { readonly path: string }
+
+/** What is told of a job that has a file. */
+export const noPieces = { piece: () => Promise.resolve(), restarted: () => undefined }
+
 /** A job for a NAR, verified first and without a content address where nothing else is said. */
-export function jobFor(nar: Uint8Array, path: string, changes: Partial<IngestJob> = {}): IngestJob {
+export function jobFor(nar: Uint8Array, path: string, changes: Partial<FileJob> = {}): FileJob {
   return {
     storePathHash: pathHash('00000000000000000000000000000000'),
     narHash: sha256(nar),
@@ -70,7 +76,7 @@ export function plainSources(sources: readonly TestSource[]): readonly NarSource
 
 /** Runs the chain into a fresh file at the job's path. */
 export async function runIngest(
-  job: IngestJob,
+  job: FileJob,
   sources: readonly TestSource[],
   signal: AbortSignal = new AbortController().signal,
 ): Promise<IngestRun> {
@@ -93,6 +99,7 @@ export async function runIngest(
       fetched: (upstream, bytes) => {
         events.push({ kind: 'fetched', upstream, bytes })
       },
+      ...noPieces,
     },
     signal,
   )

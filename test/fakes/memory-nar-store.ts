@@ -81,6 +81,7 @@ export function createMemoryNarStore(): MemoryNarStore {
       }
     },
     space: (): Promise<DiskSpace> => Promise.resolve({ ...disk }),
+    tryOut: () => Promise.resolve(),
   }
   return store
 }

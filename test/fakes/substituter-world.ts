@@ -19,6 +19,7 @@ import { createPathFinder } from '../../src/substituter/find-path.ts'
 import type { NarEncoding } from '../../src/substituter/named-file.ts'
 import type { SigningMode } from '../../src/substituter/render-narinfo.ts'
 import { createRefutedClaims } from '../../src/substituter/refuted-claims.ts'
+import { createStoring } from '../../src/substituter/storing.ts'
 import { createStoreKeeper, type StoreKeeper } from '../../src/substituter/store-keeper.ts'
 import { createSubstituter, type Substituter } from '../../src/substituter/substituter.ts'
 import { createTransfers } from '../../src/substituter/transfers.ts'
@@ -99,6 +100,7 @@ export async function createWorld(options: WorldOptions) {
       substituter.changed(storePathHash)
     },
   })
+  const storing = createStoring({ ...base, keeper })
   const lies: Lie[] = []
   const refuted = createRefutedClaims(clock)
   const finder = createPathFinder({
@@ -116,7 +118,7 @@ export async function createWorld(options: WorldOptions) {
   })
   const transfers = createTransfers({
     ...base,
-    ...{ storeDir, signing, keeper, verifyStored, stopping: stopping.signal },
+    ...{ storeDir, signing, keeper, storing, verifyStored, stopping: stopping.signal },
     records: (hash) => finder.records(hash),
     ingest: options.ingest ?? createInlineIngest(options.upstreams),
     nar: () => ({ encoding, verifyFirstBytes: options.verifyFirstBytes ?? 2 ** 24, zstdLevel: 1 }),
@@ -131,7 +133,7 @@ export async function createWorld(options: WorldOptions) {
   })
   const substituter: Substituter = createSubstituter({
     ...base,
-    ...{ storeDir, signing, finder, transfers, keeper, verifyStored },
+    ...{ storeDir, signing, finder, transfers, keeper, storing, verifyStored },
     encoding: () => encoding,
   })
   const setPolicy = (next: Policy): void => {
@@ -143,7 +145,7 @@ export async function createWorld(options: WorldOptions) {
   let epochs = 1
   return {
     ...base,
-    ...{ dir, keeper, finder, transfers, substituter, stopping, lies },
+    ...{ dir, keeper, storing, finder, transfers, substituter, stopping, lies },
     /** Takes another policy, as a running Weir does. */
     setPolicy,
     /** Changes the policy, whose epoch becomes the next one. */

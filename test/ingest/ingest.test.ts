@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { once } from 'node:events'
+import { setTimeout } from 'node:timers/promises'
 import { PassThrough, type Transform } from 'node:stream'
 import {
   constants,
@@ -53,9 +54,11 @@ import {
 } from '../fakes/encode-nar.ts'
 import {
   failureCodes,
+  type FileJob,
   type Give,
   type IngestRun,
   jobFor,
+  noPieces,
   plainSources,
   runIngest,
   sha256,
@@ -595,7 +598,7 @@ t.test('a NAR that is not the promised one is refused, and why is said', async (
   for (const [encoding, isPassed] of variants) {
     const encoded = await encodeNar(encoding, smallNar)
     const fileHash = isPassed ? sha256(encoded) : null
-    const codes = async (changes: Partial<IngestJob>) => {
+    const codes = async (changes: Partial<FileJob>) => {
       const job = jobFor(smallNar, file, changes)
       const run = await runIngest(job, [{ ...gives(encoding, encoded), fileHash }])
       equal(run.outcome.kind, 'failed')
@@ -991,7 +994,7 @@ t.test('the recoded file depends on the NAR and the level alone', async (t) => {
           const run = await runIngest(jobFor(nar, file, { verifyFirst }), [
             gives(encoding, encoded, cut),
           ])
-          if (run.outcome.kind === 'failed') throw new Error(failureCodes(run).join())
+          if (!('fileHash' in run.outcome)) throw new Error(failureCodes(run).join())
           equal(run.outcome.fileBytes, run.file.length)
           equal(run.outcome.fileHash, sha256(run.file))
           etags.add(run.outcome.etag)
@@ -1110,10 +1113,11 @@ t.test('a full disk is Weir’s own failure, not the source’s', async (t) => {
           released: () => undefined,
           fetched: () => undefined,
           sourceFailed: (failure) => failures.push(failure),
+          ...noPieces,
         }
         const signal = new AbortController().signal
-        const run = ingest(job, async (_, given) => source.give(given), events, signal)
-        await t.rejects(run, { code: 'ENOSPC' })
+        const outcome = await ingest(job, async (_, given) => source.give(given), events, signal)
+        t.match(outcome, { kind: 'unwritten', code: 'ENOSPC' })
         t.same(failures, [])
       }
     }
@@ -1121,10 +1125,120 @@ t.test('a full disk is Weir’s own failure, not the source’s', async (t) => {
 })
 
 t.test('a file that is not there is Weir’s own failure', async (t) => {
-  const events = { released: () => {}, fetched: () => {}, sourceFailed: () => {} }
+  const events = { released: () => {}, fetched: () => {}, sourceFailed: () => {}, ...noPieces }
   const job = jobFor(smallNar, join(dir, 'nowhere', 'nar.zst'))
-  const run = ingest(job, async () => null, events, new AbortController().signal)
-  await t.rejects(run, { code: 'ENOENT' })
+  const outcome = await ingest(job, async () => null, events, new AbortController().signal)
+  t.match(outcome, { kind: 'unwritten', code: 'ENOENT' })
+})
+
+t.test('without a file to write to', async (t) => {
+  /** Runs the chain past a reader who takes each piece at once, or never. */
+  const stream = async (
+    nar: Uint8Array,
+    sources: readonly TestSource[],
+    { takes = true, signal = new AbortController().signal, ...changes }: StreamChanges = {},
+  ) => {
+    const plain = plainSources(sources)
+    const gives = new Map(plain.map(({ url }, index) => [url, sources[index]?.give]))
+    let pieces: Uint8Array[] = []
+    let restarts = 0
+    const events: IngestEvents = {
+      released: () => undefined,
+      fetched: () => undefined,
+      sourceFailed: () => undefined,
+      piece: (bytes) => {
+        pieces.push(bytes)
+        return takes ? Promise.resolve() : new Promise(() => undefined)
+      },
+      restarted: () => {
+        pieces = []
+        restarts += 1
+      },
+    }
+    const job = { ...jobFor(nar, '', changes), path: null, sources: plain }
+    const open = async ({ url }: NarSource, signal: AbortSignal) => gives.get(url)?.(signal) ?? null
+    const outcome = await ingest(job, open, events, signal)
+    return { outcome, file: Buffer.concat(pieces), restarts }
+  }
+  type StreamChanges = Partial<Omit<IngestJob, 'path'>> & {
+    readonly takes?: boolean
+    readonly signal?: AbortSignal
+  }
+
+  t.test('the pieces are the file that would be written', async (t) => {
+    const zstd = await encodeNar('zstd', bigNar)
+    for (const verifyFirst of [true, false]) {
+      for (const source of [
+        gives('xz', await encodeNar('xz', bigNar)),
+        { ...gives('zstd', zstd), fileHash: sha256(zstd) },
+      ]) {
+        const written = await runIngest(jobFor(bigNar, file, { verifyFirst }), [source])
+        const streamed = await stream(bigNar, [source], { verifyFirst })
+        t.same(streamed.outcome, written.outcome)
+        t.ok(isSame(streamed.file, written.file))
+      }
+    }
+  })
+
+  t.test('another source begins anew, or goes on', async (t) => {
+    const sources = [
+      { compression: 'none' as const, give: () => brokenOff(bigNar, 2_000_000) },
+      gives('none', bigNar),
+    ]
+    for (const verifyFirst of [true, false]) {
+      const written = await runIngest(jobFor(bigNar, file, { verifyFirst }), sources)
+      const streamed = await stream(bigNar, sources, { verifyFirst })
+      t.same(streamed.outcome, written.outcome)
+      t.ok(isSame(streamed.file, written.file))
+      t.equal(streamed.restarts, verifyFirst ? 1 : 0)
+    }
+  })
+
+  t.test('the chain waits for who takes nothing, until that is given up', async (t) => {
+    const leaving = new AbortController()
+    let given = 0
+    const noise = randomBytes(8_000_000, 5)
+    const give = async function* (signal: AbortSignal) {
+      for (let at = 0; at < noise.length; at += 65_536) {
+        signal.throwIfAborted()
+        given += 65_536
+        yield await Promise.resolve(noise.subarray(at, at + 65_536))
+      }
+    }
+    const run = stream(noise, [{ compression: 'none', give }], {
+      ...{ verifyFirst: false, takes: false, signal: leaving.signal },
+    })
+    // As long as the chain goes on by itself, its encoder is at work.
+    for (let before = -1; before !== given;) {
+      before = given
+      await setTimeout(100)
+    }
+    t.ok(given < 4_000_000, `${given} bytes were taken from the source`)
+    leaving.abort()
+    await t.rejects(run, { name: 'AbortError' })
+  })
+
+  t.test('a kept file that nothing names has a tag of its own', async (t) => {
+    const xz = await encodeNar('xz', bigNar)
+    const etags = new Set<string>()
+    for (let time = 0; time < 2; time += 1) {
+      const plain = plainSources([gives('xz', xz, [65_536])])
+      const job = jobFor(bigNar, '', { compression: 'xz', verifyFirst: false, sources: plain })
+      const events: IngestEvents = {
+        ...noPieces,
+        released: (_, etag) => etags.add(etag),
+        fetched: () => undefined,
+        sourceFailed: () => undefined,
+      }
+      await ingest(
+        { ...job, path: null },
+        async () => bodyOf(xz, [65_536]),
+        events,
+        new AbortController().signal,
+      )
+    }
+    t.equal(etags.size, 2)
+  })
 })
 
 t.test('an error that is no upstream’s is thrown on', async (t) => {
@@ -1313,7 +1427,7 @@ t.test('worker threads', async (t) => {
     ingesting: NarIngest,
     nar: Uint8Array,
     sources: readonly NarSource[],
-    changes: Partial<IngestJob> & { readonly signal?: AbortSignal } = {},
+    changes: Partial<FileJob> & { readonly signal?: AbortSignal } = {},
   ): Promise<IngestRun> => {
     const { signal = new AbortController().signal, ...rest } = changes
     const path = join(dir, `pool-${(files += 1)}`)
@@ -1328,6 +1442,7 @@ t.test('worker threads', async (t) => {
       },
       sourceFailed: (failure) => events.push({ kind: 'failed', failure }),
       fetched: (upstream, bytes) => events.push({ kind: 'fetched', upstream, bytes }),
+      ...noPieces,
     }
     const outcome = await ingesting.ingest(job, told, signal)
     return { outcome, file: readFileSync(job.path), events, released }
@@ -1340,6 +1455,31 @@ t.test('worker threads', async (t) => {
     )
   }
   const expected = await runIngest(jobFor(bigNar, file), [gives('none', bigNar)])
+
+  t.test('a job without a file gives its pieces, and waits until they are taken', async (t) => {
+    const pieces: Uint8Array[] = []
+    let untaken = 0
+    let mostUntaken = 0
+    const events: IngestEvents = {
+      released: () => undefined,
+      fetched: () => undefined,
+      sourceFailed: () => undefined,
+      piece: async (bytes) => {
+        pieces.push(bytes)
+        untaken += bytes.length
+        mostUntaken = Math.max(mostUntaken, untaken)
+        await setTimeout(1)
+        untaken -= bytes.length
+      },
+      restarted: () => undefined,
+    }
+    const sources = [from('a', 'nar/big.xz', 'xz')]
+    const job = { ...jobFor(bigNar, '', { sources, verifyFirst: false }), path: null }
+    const running = pool.ingest(job, events, new AbortController().signal)
+    t.same(await running, { ...expected.outcome, upstream: 'a' })
+    t.ok(isSame(Buffer.concat(pieces), expected.file))
+    t.ok(mostUntaken < expected.file.length)
+  })
 
   t.test('a job gives what the chain gives, its events in order', async (t) => {
     const run = await start(pool, bigNar, [from('a', 'nar/big.xz', 'xz')], { verifyFirst: false })

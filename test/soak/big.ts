@@ -29,7 +29,7 @@ export type BigOptions = {
 }
 
 /** How often prom-client looks at the event loop: what it measures is never less. */
-const lagResolutionMs = 10
+const lagResolutionMs = 1
 
 /** NARs that are far larger than the memory that Weir may take for them, with some clients reading along. */
 export async function tryBig({ bytes, clients, kinds, ...options }: BigOptions): Promise<void> {

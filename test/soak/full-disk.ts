@@ -130,7 +130,7 @@ async function mustHeal(served: Served, offers: readonly Offer[]): Promise<void>
 }
 
 /** Lets a file grow by so many bytes, or until there is no room on its disk. */
-async function fill(file: string, bytes: number): Promise<void> {
+export async function fill(file: string, bytes: number): Promise<void> {
   const handle = await open(file, 'a')
   const piece = Buffer.alloc(1 << 16, 'full')
   try {

@@ -1,6 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { constants, type Stats } from 'node:fs'
-import { type FileHandle, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** The unit of `st_blocks`, whatever the file system's own is. */
@@ -30,6 +39,15 @@ export function readExisting(path: string): Promise<string | null> {
 /** What the file system knows of a file; `null` where there is none. */
 export function statExisting(path: string): Promise<Stats | null> {
   return unlessMissing(stat(path))
+}
+
+/** Makes a folder where there is none, in one that is there. */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path)
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
+  }
 }
 
 async function unlessMissing<T>(promise: Promise<T>): Promise<T | null> {

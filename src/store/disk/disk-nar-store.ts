@@ -7,7 +7,7 @@
  *     .partial/                        what is being written; emptied on start
  *     quarantine/                      NARs that turned out wrong, each with a note of why
  */
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { type FileHandle, mkdir, open, rename, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { formatCacheInfo } from '../../nix/cache-info.ts'
@@ -17,6 +17,7 @@ import { isSameFile, type NarFileKey, narFileName } from '../../nix/nar-key.ts'
 import type { NarFile, NarStore, StagedNar } from '../../ports/nar-store.ts'
 import { describedFile } from '../../nix/described-file.ts'
 import {
+  makeFolder,
   onDisk,
   openExisting,
   readExisting,
@@ -75,6 +76,7 @@ export async function openDiskNarStore(dir: string, storeDir: StoreDir): Promise
       const { bavail, blocks, bsize } = await statfs(dir)
       return { freeBytes: bavail * bsize, totalBytes: blocks * bsize }
     },
+    tryOut: () => tryOut(layout),
     async redescribe(key, edit) {
       const described = await readDescription(layout, key)
       if (described === null) return false
@@ -136,6 +138,19 @@ async function commit(
     throw error
   }
   return (written === null ? 0 : onDisk(written)) + (await narinfoOnDisk(layout, key))
+}
+
+const tryOutBytes = 256 * 1024
+
+/** Writes a file that no file system makes nothing of, durably, and removes it. Folders that somebody removed are made again. */
+async function tryOut({ partialDir, narDir }: Layout): Promise<void> {
+  for (const dir of [partialDir, narDir]) await makeFolder(dir)
+  const path = join(partialDir, randomUUID())
+  try {
+    await writeFile(path, randomBytes(tryOutBytes), { flush: true })
+  } finally {
+    await rm(path, { force: true })
+  }
 }
 
 /** The narinfo of a path, where it describes this very NAR. */

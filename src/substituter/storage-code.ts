@@ -1,0 +1,29 @@
+/** SQLite's primary result code for a full disk. */
+const sqliteFull = 13
+
+/** What kept something from being written, as a code of a finite set: the system's, or `SQLITE_FULL`; `null` where it is something else. */
+export function storageCode(error: unknown): string | null {
+  if (error instanceof StorageError) return error.code
+  if (!(error instanceof Error && 'code' in error && typeof error.code === 'string')) return null
+  if ('errcode' in error) {
+    const isFull = typeof error.errcode === 'number' && (error.errcode & 0xff) === sqliteFull
+    return isFull ? 'SQLITE_FULL' : null
+  }
+  return /^E[A-Z0-9]+$/.test(error.code) ? error.code : null
+}
+
+/** Whether more room would have helped. */
+export function isNoRoom(code: string | null): boolean {
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'SQLITE_FULL'
+}
+
+/** A NAR's file could not be written; `code` is the system's. */
+export class StorageError extends Error {
+  override readonly name = 'StorageError'
+  readonly code: string
+
+  constructor(code: string, message: string) {
+    super(message)
+    this.code = code
+  }
+}
