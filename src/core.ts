@@ -2,11 +2,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import { createLivePolicy, type LivePolicy } from './admin/live-policy.ts'
 import { createPinning, type Pinning } from './admin/pins.ts'
+import { isRecalled } from './admin/recall.ts'
 import { punishLie, type SuspendDeps } from './admin/suspend.ts'
 import { cacheLimits } from './cache-limits.ts'
 import { createIngestPool } from './ingest/ingest-pool.ts'
 import type { SecretKey } from './nix/signature.ts'
-import type { Catalog } from './ports/catalog.ts'
+import type { Catalog, StoredNar } from './ports/catalog.ts'
 import { openState } from './open-state.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Evidence } from './ports/evidence.ts'
@@ -135,7 +136,12 @@ export async function assembleCore(
     { store, catalog, recordKey, log },
   )
   const storing = createStoring({ ...base, store, keeper })
-  const stored = { ...base, store, catalog, keeper, storeDir, verifyStored }
+  const isRecalledNow = (nar: StoredNar): boolean =>
+    isRecalled(policy.current(), policy.current().blocks, nar)
+  const stored = {
+    ...base,
+    ...{ store, catalog, keeper, storeDir, verifyStored, isRecalled: isRecalledNow },
+  }
   const scan = (signal: AbortSignal) =>
     recordsInFiles({ dir: initial.cache.dir, key: recordKey }, signal)
   const rebuilding = createBackgroundRebuild({ ...stored, scan })

@@ -1,5 +1,6 @@
 /** What a command does for the folders of a Weir that does not run: a part of `offline.ts`. */
 import { verifyStored } from './ingest/verify-stored.ts'
+import type { StoredNar } from './ports/catalog.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Log } from './ports/log.ts'
 import type { Meter } from './ports/meter.ts'
@@ -16,6 +17,7 @@ import { createUpkeep, type Upkeep } from './upkeep/upkeep.ts'
 export type OfflineUpkeepDeps = Pick<OpenState, 'store' | 'catalog'> & {
   readonly settings: Settings
   readonly keeper: StoreKeeper
+  readonly isRecalled: (stored: StoredNar) => boolean
   readonly meter: Meter
   readonly clock: Clock
   readonly log: Log

@@ -8,7 +8,7 @@ import type { Explanation } from './admin/explanation.ts'
 import { lift } from './admin/lift.ts'
 import { createLivePolicy } from './admin/live-policy.ts'
 import { createPinning, type Pinning } from './admin/pins.ts'
-import { recall, type RecallReport } from './admin/recall.ts'
+import { isRecalled, recall, type RecallReport } from './admin/recall.ts'
 import { cacheLimits } from './cache-limits.ts'
 import type { StorePathHash } from './nix/store-path.ts'
 import { offlineUpkeep } from './offline-upkeep.ts'
@@ -74,10 +74,11 @@ export async function openOffline(
     stopping: new AbortController().signal,
     changed: () => undefined,
   })
+  const policy = createLivePolicy(settings, { recalls, suspensions, changed: () => undefined })
   const upkeep = await offlineUpkeep({
     ...{ settings, store, catalog, keeper, meter: unmeasured, clock, log },
+    isRecalled: (stored) => isRecalled(policy.current(), policy.current().blocks, stored),
   })
-  const policy = createLivePolicy(settings, { recalls, suspensions, changed: () => undefined })
   const deps = { policy, recalls, catalog, keeper, evidence, log }
   const look = (hash: StorePathHash) => lookInCatalog(catalog, policy.current(), hash)
   const pinning = createPinning({

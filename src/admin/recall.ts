@@ -75,7 +75,7 @@ async function purge(
   for (;;) {
     const page: readonly StoredNar[] = await catalog.page(after, pageSize)
     for (const stored of page) {
-      if (!isRecalled(policy.current(), block, stored)) continue
+      if (!isRecalled(policy.current(), [block], stored)) continue
       await keeper.drop(stored)
       purgedNars += 1
       purgedBytes += stored.fileBytes
@@ -88,14 +88,19 @@ async function purge(
   }
 }
 
-/** Whether a stored NAR falls under a block: by what its claim says, or because nobody but a blocked key vouches for it. */
-function isRecalled(policy: Policy, block: Block, stored: StoredNar): boolean {
+/** Whether a stored NAR falls under one of these blocks: by what its claim says, or because nobody but a blocked key vouches for it. */
+export function isRecalled(policy: Policy, blocks: readonly Block[], stored: StoredNar): boolean {
+  if (blocks.length === 0) return false
   const reading = readClaim(policy, stored.upstream, stored.key.storePathHash, stored.claim)
   if (reading.kind === 'malformed') return false
   const { narinfo } = reading.claim
-  if (block.blocked.kind !== 'key') return blockOf([block], narinfo) !== null
-  const names = namesOf(policy, block.blocked.key)
-  const isSigned = narinfo.signatures.some(({ keyName }) => names.has(keyName))
+  if (blockOf(blocks, narinfo) !== null) return true
+  const signers = narinfo.signatures.map(({ keyName }) => keyName)
+  const isSigned = blocks.some(({ blocked }) => {
+    if (blocked.kind !== 'key') return false
+    const names = namesOf(policy, blocked.key)
+    return signers.some((name) => names.has(name))
+  })
   return isSigned && judgeStored(policy, [stored], null).length === 0
 }
 

@@ -12,6 +12,8 @@ export function describeWrong({ path, file, finding }: WrongNar): string {
       return `${path}: its file is gone; forgotten`
     case 'wrong-size':
       return `${path}: its file has another size than was recorded; ${aside}`
+    case 'unreadable-file':
+      return `${path}: its disk does not give its file any more; ${aside}`
     case 'file-hash-mismatch':
       return `${path}: its file is another one than was recorded; ${aside}`
     case 'nar-mismatch':

@@ -1,8 +1,12 @@
+import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { Upstream } from '../ports/upstream.ts'
 import type { OpenSource } from './ingestion.ts'
 
 const pieceBytes = 256 * 1024
+
+/** What lies in the place of a stored file and is a link is none of the store's; nor is a pipe waited for. */
+const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 /** Opens sources: stored files by their path, others at their upstreams, which are looked up by name. */
 export function createOpenSource(upstreamOf: (name: string) => Upstream | null): OpenSource {
@@ -17,11 +21,16 @@ async function openFile(
   signal: AbortSignal,
 ): Promise<AsyncIterable<Uint8Array> | null> {
   try {
-    const handle = await open(path, 'r')
+    const handle = await open(path, flags)
     return handle.createReadStream({ highWaterMark: pieceBytes, signal })
   } catch (error) {
-    // Evicted meanwhile.
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+    // Evicted meanwhile, or a link.
+    const isNone = error instanceof Error && 'code' in error && isMissing(error.code)
+    if (isNone) return null
     throw error
   }
+}
+
+function isMissing(code: unknown): boolean {
+  return code === 'ENOENT' || code === 'ELOOP'
 }

@@ -42,6 +42,10 @@ export function keepNar(deps: KeepDeps, kept: KeptNar): Promise<void> {
 async function keepOne(deps: KeepDeps, kept: KeptNar): Promise<void> {
   const { staged, stored, verdict } = kept
   const { key, upstream, fileBytes, fileHash } = stored
+  if (!deps.keeper.couldStay(key, fileBytes)) {
+    deps.log.warn({ event: 'nar.too-large', nar: narFileName(key), bytes: fileBytes })
+    return
+  }
   const others = (await deps.records(key.storePathHash)).filter(
     (other) => isSameNar(other.key, key) && !isSameFile(other.key, key),
   )

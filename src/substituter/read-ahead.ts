@@ -41,6 +41,8 @@ type Reader = { readonly noted: Set<StorePathHash>; askedAtMs: number }
 
 const maxClients = 256
 const maxNoted = 10_000
+/** Of all clients. */
+const maxNotedInAll = 100_000
 const notedMs = 10 * 60_000
 /** A client that asks for nothing more has what it wants, or is gone. */
 const idleMs = 5000
@@ -52,6 +54,8 @@ const maxLookedAt = 100
 export function createReadAhead(deps: ReadAheadDeps): ReadAhead {
   const readers = new LRUCache<string, Reader>({
     max: maxClients,
+    maxSize: maxNotedInAll,
+    sizeCalculation: ({ noted }) => 1 + noted.size,
     ttl: notedMs,
     ...expiryBy(deps.clock),
   })
@@ -66,7 +70,9 @@ export function createReadAhead(deps: ReadAheadDeps): ReadAhead {
   }
 
   const fill = (reader: Reader): void => {
-    while (ahead.size < deps.limit() && deps.transfers.count() < deps.busyAt) {
+    // Thousands that nobody knows of any more must not be gone through while others wait.
+    for (let looked = 0; looked < maxLookedAt; looked += 1) {
+      if (ahead.size >= deps.limit() || deps.transfers.count() >= deps.busyAt) return
       const hash = next(deps, reader.noted)
       if (hash === null) return
       reader.noted.delete(hash)
@@ -92,11 +98,15 @@ export function createReadAhead(deps: ReadAheadDeps): ReadAhead {
   return {
     noted(client, hash) {
       if (deps.limit() === 0) return
-      const { noted } = readerOf(client)
+      const reader = readerOf(client)
+      const { noted } = reader
       noted.delete(hash)
       noted.add(hash)
       const [oldest] = noted
       if (noted.size > maxNoted && oldest !== undefined) noted.delete(oldest)
+      // Its size is taken when it is set anew.
+      readers.delete(client)
+      readers.set(client, reader)
     },
     asked(client, key) {
       const reader = readers.get(client)

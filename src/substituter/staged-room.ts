@@ -9,12 +9,16 @@ export type StagedRoom = StagedNar & {
   release(): void
 }
 
-/** Counts the room of a staged file; `grown` is told of each byte that comes. */
+/**
+ * Counts the room of a staged file, up to `mostBytes`: nobody knows yet whether it is what was promised, or small enough to be kept, and one
+ * file must not take the place of all others. `grown` is told of each byte that comes.
+ */
 export function stageIn(
   size: CacheSize,
   staged: StagedNar,
-  grown: (bytes: number) => void,
+  { mostBytes, grown }: { readonly mostBytes: number; readonly grown: (bytes: number) => void },
 ): StagedRoom {
+  let told = 0
   let reserved = 0
   let isReleased = false
   const release = (): void => {
@@ -28,10 +32,12 @@ export function stageIn(
     open: () => staged.open(),
     commit: (key, narinfo) => staged.commit(key, narinfo),
     reserve(bytes) {
-      const more = bytes - reserved
+      const more = bytes - told
       if (isReleased || more <= 0) return
-      reserved = bytes
-      size.reserve(more)
+      told = bytes
+      const counted = Math.min(bytes, Math.max(reserved, mostBytes))
+      size.reserve(counted - reserved)
+      reserved = counted
       grown(more)
     },
     release,

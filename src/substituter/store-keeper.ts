@@ -20,6 +20,8 @@ import { createUses } from './uses.ts'
 export type StoreKeeper = {
   /** A new, empty file to write a NAR to, whose room is counted. */
   stage(): Promise<StagedRoom>
+  /** Whether a NAR of so many bytes could stay in the cache: what is larger than all of it may be would only drive the others out. */
+  couldStay(key: NarFileKey, bytes: number): boolean
   /** Keeps a verified NAR: the file becomes durable first, then its record. */
   keep(staged: StagedRoom, stored: UnmeasuredNar, narinfo: string): Promise<void>
   /** Records a file that is in the store without a record, or records it anew; nothing where it is gone meanwhile. */
@@ -84,6 +86,9 @@ export type KeeperDeps = {
   readonly changed: (key: NarFileKey) => void
 }
 
+/** What one NAR that is being written may take of the cache's room, at most. */
+const mostStaged = 0.5
+
 export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> {
   const { store, catalog, pins } = deps
   const size = new CacheSize(await catalog.totals())
@@ -114,7 +119,13 @@ export async function createStoreKeeper(deps: KeeperDeps): Promise<StoreKeeper> 
   void pinned.count()
   room.due()
   return {
-    stage: async () => stageIn(size, await store.stage(), room.grew),
+    stage: async () =>
+      stageIn(size, await store.stage(), {
+        mostBytes: deps.limits().maxBytes * mostStaged,
+        grown: room.grew,
+      }),
+    couldStay: ({ storePathHash }, bytes) =>
+      bytes <= deps.limits().maxBytes || pins.has(storePathHash),
     inTurn,
     async keep(staged, stored, narinfo) {
       await inTurn(stored.key.storePathHash, async () => {

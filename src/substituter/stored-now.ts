@@ -7,6 +7,7 @@ import type { PathFinder } from './find-path.ts'
 import { noClaim, trustedFor } from './nar-answers.ts'
 import { judgeStored } from './stored-answers.ts'
 import { isContradicted } from './stored-nar.ts'
+import { wasHeldAgainst } from './stored-record.ts'
 
 /** A NAR that is stored, and the claim by which the policy trusts it now. */
 export type StoredNow = { readonly stored: StoredNar; readonly answer: TrustedAnswer }
@@ -26,7 +27,8 @@ export async function findStoredNow(
   const inquiry = deps.finder.inquire(hash)
   for (const stored of records) {
     const answer = await trustedFor(inquiry, stored.key)
-    if (answer !== null) return { stored, answer }
+    // The path of a content address is proved by the NAR alone, and this one may be another's.
+    if (answer !== null && wasHeldAgainst(answer, stored.verifiedCa)) return { stored, answer }
   }
   return inquiry.trusted().length === 0 ? noClaim(inquiry) : null
 }

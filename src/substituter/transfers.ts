@@ -87,11 +87,15 @@ export function createTransfers(deps: TransferDeps): Transfers {
     const remainder = await limit(async () => {
       const staged = staging.use(await deps.keeper.stage())
       entry.transfer.attach(await staged.open())
-      return await bring(entry.transfer, { kind: 'store', staged }, signal)
+      const left = await bring(entry.transfer, { kind: 'store', staged }, signal)
+      if (left === null) return null
+      const verification = verifications.add(narFileName(entry.key), left.verify)
+      entry.verification = verification
+      // Each that waits has an open file, whose room nobody else can have.
+      if (verifications.waiting() > deps.maxTransfers) await verification
+      return { ...left, verification }
     })
-    if (remainder === null) return
-    entry.verification = verifications.add(narFileName(entry.key), remainder.verify)
-    if (!(await entry.verification)) return
+    if (remainder === null || !(await remainder.verification)) return
     // From here on it is a transfer like others: nobody waits until it is on disk.
     entry.verification = null
     await remainder.keep()

@@ -2,6 +2,8 @@
 export type VerificationQueue = {
   /** Runs it when its turn comes, under a name. */
   add<Result>(name: string, verify: () => Promise<Result>): Promise<Result>
+  /** How many have not begun. */
+  waiting(): number
   /** Somebody waits for this one: it runs at once. */
   hurry(name: string): void
 }
@@ -34,6 +36,7 @@ export function createVerificationQueue(): VerificationQueue {
         startNext()
       }
     },
+    waiting: () => waiting.length,
     hurry(name) {
       const wanted = waiting.filter((each) => each.name === name)
       waiting = waiting.filter((each) => each.name !== name)

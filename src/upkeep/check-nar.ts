@@ -14,6 +14,8 @@ export type NarFinding =
   /** It has a record, and no file. */
   | 'no-file'
   | 'wrong-size'
+  /** Its disk does not give the file any more. */
+  | 'unreadable-file'
   /** The file is another one than was recorded. */
   | 'file-hash-mismatch'
   /** It does not decode to the NAR of its NarHash, NarSize and content address. */
@@ -29,8 +31,25 @@ export type CheckDeps = {
 
 const pieceBytes = 256 * 1024
 
-/** Holds a stored file against its record, byte by byte. Throws where it cannot be read. */
+/**
+ * Holds a stored file against its record, byte by byte. Throws where it cannot be read for another reason than its disk: that of one file
+ * says nothing of the others.
+ */
 export async function checkNar(
+  deps: CheckDeps,
+  stored: StoredNar,
+  pace: Pace,
+  signal: AbortSignal,
+): Promise<NarFinding> {
+  try {
+    return await checkReadable(deps, stored, pace, signal)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EIO') return 'unreadable-file'
+    throw error
+  }
+}
+
+async function checkReadable(
   { store, verifyStored, storeDir }: CheckDeps,
   stored: StoredNar,
   pace: Pace,

@@ -1,4 +1,4 @@
-import type { Catalog } from '../ports/catalog.ts'
+import type { Catalog, StoredNar } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { NarStore } from '../ports/nar-store.ts'
@@ -12,6 +12,8 @@ export type RebuildDeps = {
   readonly keeper: Pick<StoreKeeper, 'restore' | 'drop'>
   /** What was sealed in the store's files, in batches that are written down at once. */
   readonly scan: (signal: AbortSignal) => AsyncIterable<ScannedRecords>
+  /** Whether a NAR was recalled: whoever recalled it found no record of it to remove. */
+  readonly isRecalled: (stored: StoredNar) => boolean
   readonly clock: Clock
   readonly log: Log
 }
@@ -38,7 +40,7 @@ type Counts = { -readonly [Name in keyof RebuildReport]: RebuildReport[Name] }
  * file is read: the claims are judged when a path is answered, as always, and whole files are held against them by `verify`.
  */
 export async function* restoreRecords(
-  { catalog, keeper, scan, clock, log }: RebuildDeps,
+  { catalog, keeper, scan, isRecalled, clock, log }: RebuildDeps,
   signal: AbortSignal,
 ): AsyncGenerator<RebuildReport, RebuildReport> {
   const startMs = clock.nowMs()
@@ -47,6 +49,7 @@ export async function* restoreRecords(
   }
   for await (const { records, unsealed, wrongFiles } of scan(signal)) {
     const restored = await keeper.restore(records)
+    for (const stored of records.filter(isRecalled)) await keeper.drop(stored)
     report.restored += restored
     report.present += records.length - restored
     report.unsealed += unsealed

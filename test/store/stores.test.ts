@@ -327,6 +327,24 @@ t.test('a catalog that turns out to be damaged while it is used', async (t) => {
     t.equal((await again.totals()).count, 1)
     await again.close()
   })
+
+  t.test('so that a row has no sense any more is put aside as well', async (t) => {
+    const file = await newFile()
+    const log = errorLog()
+    const before = openSqliteCatalog(file)
+    for (const path of ['0', '1']) await before.put(record(path, '0'))
+    await before.close()
+    const database = new DatabaseSync(file)
+    // What a single bit makes of a letter.
+    database.exec("UPDATE nar SET compression = 'zste' WHERE hash LIKE '0%'")
+    database.close()
+    const catalog = await openCatalog(file, { clock, log })
+    t.strictSame(await catalog.leastRecentlyUsed(10, null), [], 'eviction goes on')
+    t.equal(await catalog.isRebuildDue(), true)
+    await testAnew(t, catalog)
+    await catalog.close()
+    t.match(log.errors, [{ event: 'catalog.damaged' }])
+  })
 })
 
 async function testAnew(t: Test, catalog: Catalog): Promise<void> {

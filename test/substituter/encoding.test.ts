@@ -37,6 +37,7 @@ import {
   field,
   keys,
   narsAsked,
+  numbered,
   type TestClaim,
   upstreamWith,
 } from '../fakes/test-claims.ts'
@@ -617,4 +618,30 @@ t.test('a file in bzip2 is had as the upstream has it, and made into zstd', asyn
   t.ok(isSame(zstdDecompressSync(await storeNar(made, claim.key)), patternNar))
   t.match(await made.catalog.find(hash), [{ key: claim.key }])
   await leavesNothing(t, made)
+})
+
+t.test('no more is fetched than can be verified', async (t) => {
+  const copied = (number: number): TestClaim => {
+    const { narHash: fileHash } = numbered(number).narinfo
+    return numbered(number, { fileHash, fileSize: 1000n })
+  }
+  const claims = [1, 2, 3, 4].map(copied)
+  const upstream = upstreamWith('a', ...claims)
+  const check = gate()
+  const verifyStored = async (): Promise<boolean> => {
+    await check.promise
+    return true
+  }
+  const made = await world(t, {
+    ...{ upstreams: [upstream], encoding: 'upstream', maxTransfers: 1, verifyStored },
+  })
+  const fetch = ({ key }: TestClaim) => fetchNar(made, { ...key, compression: 'none' })
+  for (const claim of claims.slice(0, 3)) t.equal((await fetch(claim)).length, claim.nar.length)
+  const last = fetch(must(claims[3]))
+  for (let turns = 0; turns < 50; turns += 1) t.equal(await isSettled(last), false)
+  t.equal(narsAsked(upstream).length, 3)
+  check.resolve(undefined)
+  t.equal((await last).length, must(claims[3]).nar.length)
+  await made.transfers.idle()
+  t.match(made.keeper.totals(), { count: 4 })
 })

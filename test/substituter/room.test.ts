@@ -108,6 +108,17 @@ t.test('the limit', async (t) => {
     t.equal(made.keeper.room().reserved, 0)
   })
 
+  t.test('is not broken by one NAR: it takes the room of half the cache at most', async (t) => {
+    const made = await keeping()
+    for (const number of [0, 1, 2, 3]) await made.keep(number, 200)
+    const staged = await made.keeper.stage()
+    staged.reserve(100_000)
+    await made.keeper.flush()
+    t.same([made.stored(), made.keeper.room().reserved], [[2, 3], 500])
+    await staged[Symbol.asyncDispose]()
+    t.equal(made.keeper.room().reserved, 0)
+  })
+
   t.test('counts what is kept once', async (t) => {
     const made = await keeping()
     const staged = await made.keeper.stage()

@@ -1,5 +1,5 @@
 import { equal } from 'node:assert/strict'
-import { rm, stat, truncate } from 'node:fs/promises'
+import { rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
@@ -13,7 +13,14 @@ import { createFakeNarIngest } from '../fakes/fake-nar-ingest.ts'
 import type { FakeUpstream } from '../fakes/fake-upstream.ts'
 import { workFolder } from '../fakes/work-folder.ts'
 import { must } from '../nix/fixtures.ts'
-import { claimFor, down, keys, numbered, upstreamWith } from '../fakes/test-claims.ts'
+import {
+  claimFor,
+  contentAddressed,
+  down,
+  keys,
+  numbered,
+  upstreamWith,
+} from '../fakes/test-claims.ts'
 import { world, type Tap, type World, type WorldOptions } from '../fakes/substituter-world.ts'
 import {
   cacheFiles,
@@ -89,6 +96,19 @@ t.test('what is stored', async (t) => {
     }
   })
 
+  t.test('and is a link in its place leads nobody out of the store', async (t) => {
+    const { made, catalog, bytes, file } = await storedWorld(t)
+    const secret = join(made.dir, 'secret')
+    await writeFile(secret, Buffer.alloc(bytes.length, 's'))
+    await rm(file)
+    await symlink(secret, file)
+    t.same(await fetchNar(made, key), bytes, 'it is fetched again')
+    await made.transfers.idle()
+    t.match(await catalog.find(hash), { length: 1 })
+    t.equal((await stat(secret)).size, bytes.length)
+    t.same(await cacheFiles(made), [narFileName(key), `${hash}.narinfo`].sort())
+  })
+
   t.test('and has vanished, while nobody has it, is not said to be there', async (t) => {
     const { made, a, file } = await storedWorld(t)
     a.answers.narinfo = () => null
@@ -128,6 +148,29 @@ t.test('what is stored', async (t) => {
     const [after] = await lost.catalog.find(hash)
     t.same([after?.fileHash, after?.fileBytes], [before?.fileHash, before?.fileBytes])
     t.equal(lost.store.openFiles, 0)
+  })
+
+  t.test('without a record and is wrong goes, and not what comes in its place', async (t) => {
+    const { made, a, bytes, file } = await storedWorld(t)
+    await writeFile(file, Buffer.alloc(bytes.length))
+    const checks = [gate(), gate()]
+    let begun = 0
+    const verifyStored = async (): Promise<boolean> => {
+      begun += 1
+      await checks[begun - 1]?.promise
+      return false
+    }
+    const lost = await world(t, { upstreams: [a], dir: made.dir, verifyStored })
+    const both = [fetchNar(lost, key), fetchNar(lost, key)]
+    while (begun < 2) await setImmediate()
+    for (const check of checks) {
+      check.resolve(undefined)
+      await Promise.race(both)
+      await lost.transfers.idle()
+    }
+    for (const got of await Promise.all(both)) t.same(got, bytes)
+    t.equal((await stat(file)).size, bytes.length)
+    t.match(lost.keeper.totals(), { count: 1 })
   })
 
   t.test('without a record is taken up once, however many ask', async (t) => {
@@ -189,6 +232,18 @@ t.test('eviction', async (t) => {
     t.same(evicted, [1000, 1000])
     await store(6)
     t.same(await left(), [2, 3, 4, 5, 6])
+  })
+
+  t.test('spares the others where a NAR comes that is larger than all of the cache', async (t) => {
+    const [small, large] = [numbered(1), claimFor(patternNar, { compression: 'none' })]
+    const upstreams = [upstreamWith('a', small, large)]
+    const made = await world(t, { upstreams, encoding: 'upstream', maxBytes: 10_000 })
+    await storeNar(made, { ...small.key, compression: 'none' })
+    const largeKey = { ...large.key, compression: 'none' } as const
+    t.same(await storeNar(made, largeKey), Buffer.from(patternNar), 'it is handed out all the same')
+    await made.keeper.flush()
+    t.match(await made.catalog.find(small.key.storePathHash), { length: 1 })
+    t.same(await made.catalog.find(hash), [])
   })
 
   t.test('goes by uses: of the NAR and of its narinfo', async (t) => {
@@ -375,6 +430,24 @@ t.test('listings', async (t) => {
       t.equal(later.store.openFiles, 0)
       t.notOk(b.asked.some((asked) => asked.startsWith('nar ')))
     }
+    t.equal(begun.length, 0)
+  })
+
+  t.test('are of no file that was not held against the content address', async (t) => {
+    const { narinfo } = contentAddressed()
+    const { storePath, ca } = narinfo
+    const signed = claimFor(patternNar, { storePath })
+    const catalog = openSqliteCatalog(':memory:')
+    const before = await world(t, { upstreams: [upstreamWith('a', signed)], catalog })
+    await storeNar(before, signed.key)
+    // Anybody can say so of a path: only the NAR would prove it.
+    const said = claimFor(patternNar, { storePath, ca, signers: [] })
+    const b = upstreamWith('b', said)
+    const later = await world(t, { upstreams: [b], catalog, dir: before.dir })
+    const { listings, begun } = listingsOf(later)
+    t.match(await later.substituter.narinfo(storePath.hash), { kind: 'found', isStored: false })
+    t.equal(await listings.read(signed.key, { offset: 0, size: 10 }, never), null)
+    t.same(await listings.list(storePath.hash, never), { kind: 'not-stored' })
     t.equal(begun.length, 0)
   })
 

@@ -4,7 +4,10 @@ import { join } from 'node:path'
 import t from 'tap'
 import { createProgress, describeStep, formatBytes, formatTime } from '../../src/cli/progress.ts'
 import { runCli } from '../../src/cli/run-cli.ts'
+import { verifyStored } from '../../src/ingest/verify-stored.ts'
+import { isSameFile, narFileName } from '../../src/nix/nar-key.ts'
 import type { StoredNar } from '../../src/ports/catalog.ts'
+import type { NarStore } from '../../src/ports/nar-store.ts'
 import { recordKeyOf } from '../../src/state/record-key.ts'
 import { openRecord } from '../../src/store/sealed-record.ts'
 import { openSqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts'
@@ -15,14 +18,16 @@ import { sealedKeeper } from '../../src/upkeep/sealed-keeper.ts'
 import { selects } from '../../src/upkeep/select-paths.ts'
 import { baseNameOf, narBytesOf } from '../../src/upkeep/stored-name.ts'
 import { thinProgress } from '../../src/upkeep/thin-progress.ts'
+import { verify } from '../../src/upkeep/verify.ts'
 import { record } from '../contracts/catalog-contract.ts'
 import { patternNar } from '../fakes/encode-nar.ts'
-import { fetchNar } from '../fakes/substituter-client.ts'
+import { createNullMeter } from '../fakes/null-meter.ts'
+import { fetchNar, storeNar } from '../fakes/substituter-client.ts'
 import { world } from '../fakes/substituter-world.ts'
 import { createSilentLog } from '../fakes/silent-log.ts'
-import { claimFor, keys, upstreamWith } from '../fakes/test-claims.ts'
+import { claimFor, keys, numbered, upstreamWith } from '../fakes/test-claims.ts'
 import { workFolder } from '../fakes/work-folder.ts'
-import { must } from '../nix/fixtures.ts'
+import { must, storeDir } from '../nix/fixtures.ts'
 import { fillStore } from './offline-store.ts'
 
 const never = new AbortController().signal
@@ -134,18 +139,23 @@ t.test('of a field that a claim has twice the last counts', async (t) => {
 })
 
 t.test('a rebuild in the background', async (t) => {
-  const made = (scan: Parameters<typeof createBackgroundRebuild>[0]['scan']) => {
+  const made = (
+    scan: Parameters<typeof createBackgroundRebuild>[0]['scan'],
+    isRecalled: (stored: StoredNar) => boolean = () => false,
+  ) => {
     const catalog = openSqliteCatalog(':memory:')
     t.teardown(() => catalog.close())
     let recounted = 0
     const errors: unknown[] = []
     const rebuilding = createBackgroundRebuild({
-      ...{ catalog, scan, clock: { nowMs: () => 0 } },
+      ...{ catalog, scan, isRecalled, clock: { nowMs: () => 0 } },
       log: { ...createSilentLog(), error: (event) => errors.push(event) },
       store: { open: () => Promise.resolve(null) },
       keeper: {
         restore: async (found) => (await catalog.putMissing(found)).length,
-        drop: () => Promise.resolve(),
+        drop: async ({ key }) => {
+          await catalog.remove(key)
+        },
         recount: async () => {
           recounted += 1
         },
@@ -172,6 +182,17 @@ t.test('a rebuild in the background', async (t) => {
     t.equal(scans, 1)
     t.equal((await catalog.totals()).count, 3)
     t.equal(await catalog.isRebuildDue(), false)
+  })
+
+  t.test('removes what was recalled before it was found', async (t) => {
+    const [kept, recalled] = [record('0', '0'), record('1', '0')]
+    const { catalog, rebuilding } = made(
+      () => listed(batch('0', '1')),
+      ({ key }) => isSameFile(key, recalled.key),
+    )
+    rebuilding.startWhereDue()
+    await rebuilding.settled()
+    t.strictSame(await catalog.page(null, 10), [kept])
   })
 
   t.test('that is stopped, or fails, is due again', async (t) => {
@@ -242,6 +263,35 @@ t.test(
     t.match(openRecord(kept, stored.key, recordKey), { fileBytes: 3 })
   },
 )
+
+t.test('verify goes on where the disk does not give a file any more', async (t) => {
+  const [lost, sound] = [numbered(1), numbered(2)]
+  const made = await world(t, { upstreams: [upstreamWith('a', lost, sound)] })
+  for (const { key } of [lost, sound]) await storeNar(made, key)
+  const { store } = made
+  const eio = Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' })
+  const failing: NarStore = {
+    ...store,
+    async open(key) {
+      const file = await store.open(key)
+      const isLost = isSameFile(key, lost.key)
+      return isLost && file !== null ? { ...file, read: () => Promise.reject(eio) } : file
+    },
+  }
+  const deps = { ...made, store: failing, verifyStored, storeDir, meter: createNullMeter() }
+  const options = { selection: [], bytesPerSecond: null, parallel: 1 }
+  const events = await all(verify(deps, options, never))
+  t.match(
+    events.filter(({ kind }) => kind !== 'progress'),
+    [
+      { kind: 'wrong', finding: 'unreadable-file', file: narFileName(lost.key) },
+      { kind: 'strays' },
+    ],
+  )
+  t.match(events.at(-2), { checked: 2, wrong: 1 })
+  t.same(await made.catalog.find(lost.key.storePathHash), [])
+  t.equal(await store.open(lost.key), null, 'it is put aside')
+})
 
 t.test('Ctrl-C stops a verification, which says how far it came', async (t) => {
   const dir = workFolder(t)

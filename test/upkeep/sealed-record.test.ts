@@ -1,4 +1,5 @@
-import { rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
+import { spawnSync } from 'node:child_process'
+import { rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
@@ -156,6 +157,25 @@ t.test('a scan for records', async (t) => {
       ],
     )
     t.strictSame(counts, { unsealed: 2, wrongFiles: 2 })
+  })
+
+  t.test('passes over a file that cannot be looked at', async (t) => {
+    const { dir, all, nar } = await filled(2)
+    const broken = must(all[0])
+    await rm(nar(broken))
+    await symlink(narFileName(broken.key), nar(broken))
+    t.match(scanned(dir), { records: { length: 1 }, wrongFiles: 1 })
+  })
+
+  t.test('waits for no pipe, nor does the store', async (t) => {
+    const { dir, store } = await filled(1)
+    const { storePathHash } = record('5', '0').key
+    spawnSync('mkfifo', [join(dir, `${storePathHash}.narinfo`)])
+    t.match(scanned(dir), { records: { length: 1 }, unsealed: 0 })
+    t.equal(Buffer.from(must(await store.describe(storePathHash))).toString(), '')
+    const entries = []
+    for await (const entry of store.entries()) entries.push(entry)
+    t.equal(entries.length, 3)
   })
 
   t.test('passes over a narinfo that lies under another name', async (t) => {

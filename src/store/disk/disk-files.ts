@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Stats } from 'node:fs'
+import { constants, type Stats } from 'node:fs'
 import {
   type FileHandle,
   mkdir,
@@ -20,14 +20,20 @@ export function onDisk({ blocks, size }: Stats): number {
   return Math.max(blocks * blockBytes, size)
 }
 
-/** Opens a file for reading; `null` where there is none. */
+/**
+ * For what lies in the store: no link is followed, since whoever can write into the folder could have any file handed out that Weir can
+ * read; and no pipe is waited for.
+ */
+const ownFile = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+
+/** Opens a file for reading; `null` where there is none, or a link. */
 export function openExisting(path: string): Promise<FileHandle | null> {
-  return unlessMissing(open(path, 'r'))
+  return unlessMissing(open(path, ownFile))
 }
 
-/** The text of a file; `null` where there is none. */
+/** The text of a file; `null` where there is none, or a link. */
 export function readExisting(path: string): Promise<string | null> {
-  return unlessMissing(readFile(path, 'utf8'))
+  return unlessMissing(readFile(path, { encoding: 'utf8', flag: ownFile }))
 }
 
 /** What the file system knows of a file; `null` where there is none. */
@@ -48,9 +54,13 @@ async function unlessMissing<T>(promise: Promise<T>): Promise<T | null> {
   try {
     return await promise
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+    if (error instanceof Error && 'code' in error && isMissing(error.code)) return null
     throw error
   }
+}
+
+function isMissing(code: unknown): boolean {
+  return code === 'ENOENT' || code === 'ELOOP'
 }
 
 /** Replaces a file at once and for good, by way of a folder for what is not whole yet: a reader sees the old text or the new one. */

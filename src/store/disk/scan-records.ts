@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto'
-import { opendirSync, readFileSync, statSync } from 'node:fs'
+import { opendirSync, readFileSync, type Stats, statSync } from 'node:fs'
 import { narFileName } from '../../nix/nar-key.ts'
 import { maxNarinfoBytes } from '../../nix/narinfo.ts'
 import type { StoredNar } from '../../ports/catalog.ts'
@@ -31,7 +31,9 @@ export function* scanRecords(dir: string, key: KeyObject): Generator<ScannedReco
   let batch = { records: [] as StoredNar[], unsealed: 0, wrongFiles: 0 }
   using folder = opendirSync(dir, { bufferSize: 1024 })
   for (let entry = folder.readSync(); entry !== null; entry = folder.readSync()) {
-    const found = narinfoFileHash(entry.name) === null ? 'none' : scanOne(dir, entry.name, key)
+    // A pipe would be waited for, and nobody could end that.
+    const isNarinfo = entry.isFile() && narinfoFileHash(entry.name) !== null
+    const found = isNarinfo ? scanOne(dir, entry.name, key) : 'none'
     if (found === 'none') continue
     if (found === 'unsealed') batch.unsealed += 1
     else if (found === 'wrong-file') batch.wrongFiles += 1
@@ -55,7 +57,7 @@ function scanOne(
   if (file?.storePathHash !== narinfoFileHash(name)) return 'unsealed'
   const record = openRecord(narinfo, file, key)
   if (record === null) return 'unsealed'
-  const stat = statSync(`${dir}/nar/${narFileName(file)}`, { throwIfNoEntry: false })
+  const stat = statExisting(`${dir}/nar/${narFileName(file)}`)
   if (stat?.size !== record.fileBytes) return 'wrong-file'
   return {
     ...record,
@@ -71,5 +73,15 @@ function readWithin(path: string): string | null {
     return text.length > maxNarinfoBytes ? '' : text
   } catch (error) {
     return error instanceof Error && 'code' in error && error.code === 'ENOENT' ? null : ''
+  }
+}
+
+/** What is known of a file; `null` where there is none, or where its disk or a link does not let it be told. */
+function statExisting(path: string): Stats | null {
+  try {
+    return statSync(path)
+  } catch {
+    // One such file must not keep all others from being found.
+    return null
   }
 }

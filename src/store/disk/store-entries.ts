@@ -1,9 +1,10 @@
-import { opendir, readFile } from 'node:fs/promises'
+import { opendir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseNarFileName } from '../../nix/nar-key.ts'
 import { parseStorePathHash, type StorePathHash } from '../../nix/store-path.ts'
 import type { StoreEntry } from '../../ports/nar-store.ts'
 import { describedFile } from '../../nix/described-file.ts'
+import { readExisting } from './disk-files.ts'
 
 /** What belongs to the store besides NARs and narinfos. */
 const own = new Set(['nar', 'nix-cache-info', '.partial', '.weir-lock', '.weir-lock-journal'])
@@ -22,7 +23,7 @@ export async function* storeEntries(dir: string): AsyncGenerator<StoreEntry> {
   for await (const { name } of await opendir(dir)) {
     const hash = narinfoFileHash(name)
     if (hash !== null) {
-      const narinfo = await readFile(join(dir, name), 'utf8').catch(() => null)
+      const narinfo = await readExisting(join(dir, name)).catch(() => null)
       if (narinfo !== null) yield { kind: 'narinfo', hash, describes: describedFile(narinfo) }
     } else if (name === 'quarantine') {
       for await (const aside of await opendir(join(dir, name))) {

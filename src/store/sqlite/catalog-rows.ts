@@ -7,6 +7,11 @@ import type { StoredClaim, StoredNar, UsedNar } from '../../ports/catalog.ts'
 /** A row as SQLite gives it. */
 export type Row = Record<string, SQLOutputValue>
 
+/** A row that SQLite finds nothing wrong with, and that is none of Weir's: it has no checksums of its own. */
+export class CatalogRowError extends Error {
+  override readonly name = 'CatalogRowError'
+}
+
 /** The parameters that name a record. */
 export function keyParameters({ storePathHash, narHash, compression }: NarFileKey) {
   return [storePathHash, narHash, compression] as const
@@ -75,7 +80,7 @@ function keyOf(row: Row): NarFileKey {
   const storePathHash = parseStorePathHash(String(row['hash']))
   const compression = parseCompression(String(row['compression']))
   if (storePathHash === null || compression === null || !isDecodable(compression)) {
-    throw new TypeError('the catalog has a row that Weir did not write')
+    throw new CatalogRowError('the catalog has a row that Weir did not write')
   }
   return { storePathHash, narHash: String(row['nar_hash']), compression }
 }
@@ -83,7 +88,7 @@ function keyOf(row: Row): NarFileKey {
 function storedClaim(row: Row): StoredClaim {
   const claim = row['claim']
   if (!(claim instanceof Uint8Array)) {
-    throw new TypeError('the catalog has a row that Weir did not write')
+    throw new CatalogRowError('the catalog has a row that Weir did not write')
   }
   return { upstream: String(row['upstream']), claim }
 }

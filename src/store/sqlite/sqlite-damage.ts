@@ -1,3 +1,5 @@
+import { CatalogRowError } from './catalog-rows.ts'
+
 /** SQLite's primary result codes for a damaged file: CORRUPT, NOTADB … */
 const corruptionCodes = [11, 26]
 /** … and, while it is opened, ERROR: a table that is not there. */
@@ -10,7 +12,7 @@ export function isDamage(error: unknown): boolean {
 
 /** Whether an error says that the file of a database in use is damaged. */
 export function isCorruption(error: unknown): boolean {
-  return hasCode(error, corruptionCodes)
+  return error instanceof CatalogRowError || hasCode(error, corruptionCodes)
 }
 
 function hasCode(error: unknown, codes: readonly number[]): boolean {
