@@ -67,6 +67,9 @@ import {
 import { must, path as storePathNamed, pathHash, selfNar, selfNarinfo } from '../nix/fixtures.ts'
 import { narString, writeNar } from '../nix/tree.ts'
 
+// Its mutations are many, and machines that are busy.
+t.setTimeout(600_000)
+
 const seed = 20260730
 const dir = t.testdir()
 const file = join(dir, 'nar.zst')
