@@ -1,6 +1,6 @@
 import { minFreeBytes } from './settings/min-free.ts'
 import type { Settings } from './settings/settings.ts'
-import type { CacheLimits } from './substituter/cache-limits.ts'
+import type { CacheLimits } from './keeper/cache-limits.ts'
 
 /** What the cache may take by these settings. */
 export function cacheLimits({ cache }: Settings): CacheLimits {

@@ -2,12 +2,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import { createLivePolicy, type LivePolicy } from './admin/live-policy.ts'
 import { createPinning, type Pinning } from './admin/pins.ts'
-import { isRecalled } from './admin/recall.ts'
 import { punishLie, type SuspendDeps } from './admin/suspend.ts'
-import { cacheLimits } from './cache-limits.ts'
 import { createIngestPool } from './ingest/ingest-pool.ts'
 import type { SecretKey } from './nix/signature.ts'
-import type { Catalog, StoredNar } from './ports/catalog.ts'
+import { assembleKeeping, type Keeping } from './keeping.ts'
+import type { Catalog } from './ports/catalog.ts'
 import { openState } from './open-state.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Evidence } from './ports/evidence.ts'
@@ -15,7 +14,6 @@ import type { Log } from './ports/log.ts'
 import type { Settings } from './settings/settings.ts'
 import type { Recalls } from './state/recalls.ts'
 import { recordKeyOf } from './state/record-key.ts'
-import { recordsInFiles } from './store/disk/record-scan.ts'
 import { createImportUpstream } from './store/import-upstream.ts'
 import type { VerifyStored } from './substituter/adopt-nar.ts'
 import { createBuildLogs } from './substituter/build-logs.ts'
@@ -25,15 +23,12 @@ import { createPathFinder, type PathFinder } from './substituter/find-path.ts'
 import { createReadAhead, type ReadAhead } from './substituter/read-ahead.ts'
 import { createRealisations, type Realisations } from './substituter/realisations.ts'
 import { createRefutedClaims } from './substituter/refuted-claims.ts'
-import { createStoring, type Storing } from './substituter/storing.ts'
-import { tendRegularly } from './tend-regularly.ts'
-import { createStoreKeeper, type StoreKeeper } from './substituter/store-keeper.ts'
+import type { Storing } from './keeper/storing.ts'
+import type { StoreKeeper } from './keeper/store-keeper.ts'
 import { createSubstituter, type Substituter } from './substituter/substituter.ts'
 import { createTransfers, type Transfers } from './substituter/transfers.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
-import { createBackgroundRebuild } from './upkeep/background-rebuild.ts'
-import { sealedKeeper } from './upkeep/sealed-keeper.ts'
-import { createUpkeep, type Upkeep } from './upkeep/upkeep.ts'
+import type { Upkeep } from './upkeep/upkeep.ts'
 import { upstreamOptions } from './upstream/upstream-options.ts'
 import { createUpstreamSet } from './upstream/upstream-set.ts'
 
@@ -122,32 +117,18 @@ export async function assembleCore(
   const suspending: SuspendDeps = { ...base, policy, suspensions }
   const verifyStored: VerifyStored = (file, compression, narinfo) =>
     ingest.reader.verify({ file, compression }, narinfo, stopping)
-  const recordKey = recordKeyOf(key)
-  const keeper: StoreKeeper = sealedKeeper(
-    await createStoreKeeper({
-      ...base,
-      ...{ store, catalog, pins, stopping },
-      limits: () => cacheLimits(policy.settings()),
+  const { keeper, storing, rebuilding, upkeep }: Keeping = await assembleKeeping(
+    {
+      ...{ ...base, store, catalog, pins, stopping, verifyStored },
+      settings: policy.settings,
+      recordKey: recordKeyOf(key),
       changed: ({ storePathHash }) => {
         substituter.changed(storePathHash)
         listings.changed(storePathHash)
       },
-    }),
-    { store, catalog, recordKey, log },
+    },
+    resources,
   )
-  const storing = createStoring({ ...base, store, keeper })
-  const isRecalledNow = (nar: StoredNar): boolean =>
-    isRecalled(policy.current(), policy.current().blocks, nar)
-  const stored = {
-    ...base,
-    ...{ store, catalog, keeper, storeDir, verifyStored, isRecalled: isRecalledNow },
-  }
-  const scan = (signal: AbortSignal) =>
-    recordsInFiles({ dir: initial.cache.dir, key: recordKey }, signal)
-  const rebuilding = createBackgroundRebuild({ ...stored, scan })
-  resources.use(rebuilding)
-  const isRebuilding = () => rebuilding.isRunning()
-  tendRegularly({ keeper, storing, log, stopping, isRebuilding }, resources)
   const finder: PathFinder = createPathFinder({
     ...base,
     catalog,
@@ -194,16 +175,8 @@ export async function assembleCore(
   })
   rebuilding.startWhereDue()
   return {
-    upkeep: createUpkeep({
-      ...stored,
-      scan,
-      limitBytes: () => policy.settings().cache.maxBytes,
-      isRebuilding,
-      // Requests go first.
-      parallel: 1,
-    }),
     ...{ substituter, finder, keeper, transfers, metrics, policy, recalls, suspending },
-    ...{ catalog, evidence, listings, readAhead, storing },
+    ...{ catalog, evidence, listings, readAhead, storing, upkeep },
     pinning: createPinning({
       ...{ pins, catalog, keeper, clock, log },
       look: (hash) => lookAtPath({ finder }, hash),

@@ -10,7 +10,7 @@ import { recordKeyOf } from './state/record-key.ts'
 import { readSigningKey, SigningKeyError } from './state/signing-key.ts'
 import { recordsInFiles } from './store/disk/record-scan.ts'
 import type { ScannedRecords } from './store/disk/scan-records.ts'
-import type { StoreKeeper } from './substituter/store-keeper.ts'
+import type { StoreKeeper } from './keeper/store-keeper.ts'
 import { createBackgroundRebuild } from './upkeep/background-rebuild.ts'
 import { createUpkeep, type Upkeep } from './upkeep/upkeep.ts'
 

@@ -1,6 +1,6 @@
 import type { Log } from './ports/log.ts'
-import type { Storing } from './substituter/storing.ts'
-import type { StoreKeeper } from './substituter/store-keeper.ts'
+import type { Storing } from './keeper/storing.ts'
+import type { StoreKeeper } from './keeper/store-keeper.ts'
 
 export type TendDeps = {
   readonly keeper: StoreKeeper

@@ -11,7 +11,7 @@ import {
   type PathLook,
 } from '../substituter/closure.ts'
 import type { Fetched } from '../substituter/fetch-path.ts'
-import type { StoreKeeper } from '../substituter/store-keeper.ts'
+import type { StoreKeeper } from '../keeper/store-keeper.ts'
 
 /** What pinning a path came to. Sizes are bytes on disk. */
 export type PinReport = {

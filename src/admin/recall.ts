@@ -10,7 +10,7 @@ import type { Catalog, StoredNar } from '../ports/catalog.ts'
 import type { Evidence, ServedQuery, ServedRecord } from '../ports/evidence.ts'
 import type { Log } from '../ports/log.ts'
 import { judgeStored } from '../substituter/stored-answers.ts'
-import type { StoreKeeper } from '../substituter/store-keeper.ts'
+import type { StoreKeeper } from '../keeper/store-keeper.ts'
 import { describeBlocked } from './describe-blocked.ts'
 import type { LivePolicy } from './live-policy.ts'
 

@@ -65,7 +65,8 @@ async function serve(
   const route = parseRoute(request.url ?? '/')
   const leaving = new AbortController()
   response.on('close', () => {
-    leaving.abort()
+    // What was answered whole has nothing left to stop.
+    if (!response.writableFinished) leaving.abort()
     const { method = '', url = '', socket } = request
     const sentBytes = socket.bytesWritten - sentBefore
     deps.meter.requested(route.kind, response.statusCode, sentBytes)

@@ -11,7 +11,7 @@ import type { Log } from '../ports/log.ts'
 import type { NarFile, NarStore } from '../ports/nar-store.ts'
 import type { PathFinder } from './find-path.ts'
 import type { Inquiry } from './inquiry.ts'
-import type { StoreKeeper } from './store-keeper.ts'
+import type { StoreKeeper } from '../keeper/store-keeper.ts'
 import { promisedCa, storedRecord } from './stored-record.ts'
 
 const readBytes = 256 * 1024

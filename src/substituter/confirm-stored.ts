@@ -9,7 +9,7 @@ import type { PathFinder } from './find-path.ts'
 import type { Inquiry } from './inquiry.ts'
 import type { NarinfoSource } from './known-narinfos.ts'
 import { narKeyOf } from './render-narinfo.ts'
-import type { StoreKeeper } from './store-keeper.ts'
+import type { StoreKeeper } from '../keeper/store-keeper.ts'
 import { storedRecord, wasHeldAgainst } from './stored-record.ts'
 
 type Deps = {

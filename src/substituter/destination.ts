@@ -1,7 +1,7 @@
 import type { NarFileKey } from '../nix/nar-key.ts'
 import type { IngestEvents, IngestJob, IngestOutcome, NarIngest } from '../ports/nar-ingest.ts'
-import type { StagedRoom } from './staged-room.ts'
-import { StorageError } from './storage-code.ts'
+import type { StagedRoom } from '../keeper/staged-room.ts'
+import { StorageError } from '../keeper/storage-code.ts'
 
 /** Where a NAR on its way goes to: a staged file, to be kept, or past its one reader. */
 export type Destination =

@@ -4,10 +4,10 @@ import type { TrustedVerdict } from '../policy/verdict.ts'
 import type { MaySign } from '../policy/views.ts'
 import type { StoredNar, UnmeasuredNar } from '../ports/catalog.ts'
 import type { Log } from '../ports/log.ts'
-import type { OneByOne } from './one-by-one.ts'
+import type { OneByOne } from '../keeper/one-by-one.ts'
 import { renderNarinfo, type Signing, storedSigning } from './render-narinfo.ts'
-import type { StagedRoom } from './staged-room.ts'
-import type { StoreKeeper } from './store-keeper.ts'
+import type { StagedRoom } from '../keeper/staged-room.ts'
+import type { StoreKeeper } from '../keeper/store-keeper.ts'
 
 export type KeepDeps = {
   readonly storeDir: StoreDir

@@ -14,7 +14,7 @@ import type { NarFile, NarStore } from '../ports/nar-store.ts'
 import type { NoClaim } from './answers.ts'
 import type { PathFinder } from './find-path.ts'
 import { createSharedWork } from './shared-work.ts'
-import type { StoreKeeper } from './store-keeper.ts'
+import type { StoreKeeper } from '../keeper/store-keeper.ts'
 import { findStoredNow, type StoredNow } from './stored-now.ts'
 import { underOnePolicy } from './under-one-policy.ts'
 

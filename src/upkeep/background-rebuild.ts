@@ -1,4 +1,4 @@
-import type { StoreKeeper } from '../substituter/store-keeper.ts'
+import type { StoreKeeper } from '../keeper/store-keeper.ts'
 import { type RebuildDeps, restoreRecords } from './rebuild.ts'
 
 /** Rebuilds the catalog by itself, beside everything else. */

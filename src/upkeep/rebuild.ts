@@ -3,7 +3,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { NarStore } from '../ports/nar-store.ts'
 import type { ScannedRecords } from '../store/disk/scan-records.ts'
-import type { StoreKeeper } from '../substituter/store-keeper.ts'
+import type { StoreKeeper } from '../keeper/store-keeper.ts'
 import { recordPages } from './record-pages.ts'
 
 export type RebuildDeps = {

@@ -4,7 +4,7 @@ import type { Catalog, StoredClaim, UnmeasuredNar } from '../ports/catalog.ts'
 import type { Log } from '../ports/log.ts'
 import type { NarStore } from '../ports/nar-store.ts'
 import { withRecord } from '../store/sealed-record.ts'
-import type { StoreKeeper } from '../substituter/store-keeper.ts'
+import type { StoreKeeper } from '../keeper/store-keeper.ts'
 
 export type SealedKeeperDeps = {
   readonly catalog: Pick<Catalog, 'find'>

@@ -1,5 +1,5 @@
-import type { StoreKeeper } from '../substituter/store-keeper.ts'
-import type { SweepReport } from '../substituter/sweeper.ts'
+import type { StoreKeeper } from '../keeper/store-keeper.ts'
+import type { SweepReport } from '../keeper/sweeper.ts'
 import { type ListedNar, listStored } from './list-stored.ts'
 import { rebuild, type RebuildDeps, type RebuildReport } from './rebuild.ts'
 import type { PathSelection } from './select-paths.ts'
