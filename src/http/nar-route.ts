@@ -32,10 +32,10 @@ export async function answerNar(
   const client = clientOf(request)
   const range = parseByteRange(request.headers.range)
   const isResume = range !== null
-  const answering = deps.substituter.nar(key, { isResume, client }, signal)
-  // Behind the one that is asked for.
-  deps.readAhead.asked(client, key)
-  const answer = await answering
+  const begun = (): void => {
+    deps.readAhead.asked(client, key)
+  }
+  const answer = await deps.substituter.nar(key, { isResume, client, begun }, signal)
   if (answer.kind !== 'found') {
     replyNoNar(deps, response, answer, isResume)
     return

@@ -50,4 +50,6 @@ export type NarRequest = {
   readonly isResume: boolean
   /** The client's address. */
   readonly client: string
+  /** Called as soon as the NAR is stored, or its transfer runs: what else is to be done comes behind it. */
+  readonly begun?: () => void
 }

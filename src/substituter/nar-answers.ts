@@ -18,7 +18,7 @@ import type { Storing } from '../keeper/storing.ts'
 import type { StoreKeeper } from '../keeper/store-keeper.ts'
 import type { PartialBodies } from './partial-bodies.ts'
 import { sourceIn, type Stored, storedNar } from './stored-nar.ts'
-import type { Transfers } from './transfers.ts'
+import type { RunningTransfer, Transfers } from './transfers.ts'
 
 export type NarAnswerDeps = {
   readonly policy: () => Policy
@@ -46,11 +46,12 @@ export type OpenedNar = FoundNar & { readonly served: ServedNar }
 export async function answerNar(
   deps: NarAnswerDeps,
   key: NarFileKey,
-  { isResume, client }: NarRequest,
+  request: NarRequest,
   signal: AbortSignal,
 ): Promise<OpenedNar | UnopenedNar> {
+  const { isResume } = request
   if (isResume && deps.transfers.wasBroken(key)) return { kind: 'broken' }
-  const answer = await findNar(deps, key, client, signal)
+  const answer = await findNar(deps, key, request, signal)
   if (answer.kind !== 'found' || !isResume || deps.partial.fits(key, answer.body.etag)) {
     return answer
   }
@@ -61,21 +62,31 @@ export async function answerNar(
 async function findNar(
   deps: NarAnswerDeps,
   key: NarFileKey,
-  client: string,
+  { client, begun = () => undefined }: NarRequest,
   signal: AbortSignal,
 ): Promise<OpenedNar | UnopenedNar> {
   const { transfers } = deps
-  const bring = (ways: Ways): Promise<OpenedNar | UnopenedNar> =>
-    bringNar(deps, ways, { key, client, signal })
+  const bring = (ways: Ways): Promise<OpenedNar | UnopenedNar> => {
+    const kept = (): RunningTransfer => {
+      const running = ways.kept()
+      begun()
+      return running
+    }
+    return bringNar(deps, { ...ways, kept }, { key, client, signal })
+  }
   await transfers.verified(key)
   const running = transfers.running(key)
   if (running !== null) {
+    begun()
     const answer = await follow(deps, running, { key, client, signal })
     if (!isUnwritten(answer)) return answer
   }
   const stored = await storedNar(deps, key)
   const opened = await fromStore(deps, key, stored, client)
-  if (opened !== null) return opened
+  if (opened !== null) {
+    begun()
+    return opened
+  }
   const convert = async (): Promise<OpenedNar | null> => {
     if (stored.other === null) return null
     const from = sourceIn(stored, stored.other)
