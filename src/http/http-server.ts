@@ -65,8 +65,7 @@ async function serve(
   const route = parseRoute(request.url ?? '/')
   const leaving = new AbortController()
   response.on('close', () => {
-    // What was answered whole has nothing left to stop.
-    if (!response.writableFinished) leaving.abort()
+    leaving.abort()
     const { method = '', url = '', socket } = request
     const sentBytes = socket.bytesWritten - sentBefore
     deps.meter.requested(route.kind, response.statusCode, sentBytes)
