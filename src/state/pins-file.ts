@@ -6,9 +6,9 @@
  * with nothing else in it, and each path once. `closure` has the path's own hash and those of all that it refers to, as far as that is known:
  * what an `unresolved` one of them refers to is not. No file means that nothing is pinned; an empty or damaged one does not.
  */
-import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { parseBaseName, parseStorePathHash, type StorePathHash } from '../nix/store-path.ts'
+import { readStateFile } from './read-state-file.ts'
 import { StateFileError } from './state-file-error.ts'
 
 /** A path that is kept with its closure. */
@@ -47,7 +47,7 @@ const fileSchema = z.strictObject({
 
 /** The pins in a file, none where there is no such file. Throws a StateFileError where it cannot be read or understood. */
 export async function readPins(file: string): Promise<readonly Pin[]> {
-  const text = await readExisting(file)
+  const text = await readStateFile(file)
   if (text === null) return []
   try {
     return fileSchema.parse(JSON.parse(text)).pins
@@ -65,13 +65,4 @@ export function formatPins(pins: readonly Pin[]): string {
     JSON.stringify({ path, sinceMs, closure, unresolved }),
   )
   return `{"version":1,"pins":[\n${lines.join(',\n')}\n]}\n`
-}
-
-async function readExisting(file: string): Promise<string | null> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return null
-    throw new StateFileError(`${file} cannot be read: let Weir's user read it`, { cause })
-  }
 }

@@ -5,8 +5,8 @@
  *
  * with nothing else in it, and each upstream once. No file means that nothing is suspended; an empty or damaged one does not.
  */
-import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
+import { readStateFile } from './read-state-file.ts'
 import { StateFileError } from './state-file-error.ts'
 
 /** An upstream that is not trusted, whatever the configuration says. */
@@ -26,7 +26,7 @@ const fileSchema = z.strictObject({
 
 /** The suspensions in a file, none where there is no such file. Throws a StateFileError where it cannot be read or understood. */
 export async function readSuspensions(file: string): Promise<readonly Suspension[]> {
-  const text = await readExisting(file)
+  const text = await readStateFile(file)
   if (text === null) return []
   try {
     return fileSchema.parse(JSON.parse(text)).suspended
@@ -41,13 +41,4 @@ export async function readSuspensions(file: string): Promise<readonly Suspension
 /** The text of a file of suspensions. */
 export function formatSuspensions(suspended: readonly Suspension[]): string {
   return `${JSON.stringify({ version: 1, suspended }, null, 2)}\n`
-}
-
-async function readExisting(file: string): Promise<string | null> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return null
-    throw new StateFileError(`${file} cannot be read: let Weir's user read it`, { cause })
-  }
 }
