@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import { extname } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { ScannedRecords } from './scan-records.ts'
 
@@ -45,6 +46,8 @@ export async function* recordsInFiles(
       if (batch !== undefined) {
         yield batch
         worker.postMessage('next')
+        // What is written down without a pause holds up everything else for all that the thread is ahead.
+        await setImmediate()
         continue
       }
       throwFailure(failure)
