@@ -9,7 +9,7 @@ import { createStoredWork } from './ingest/stored-work.ts'
 import type { WorkerReport, WorkerRequest, WorkerSetup } from './ingest/worker-messages.ts'
 import type { IngestEvents } from './ports/nar-ingest.ts'
 import type { Upstream } from './ports/upstream.ts'
-import { createHttpUpstream } from './upstream/http-upstream.ts'
+import { openUpstream } from './upstream/open-upstream.ts'
 
 const port = parentPort
 if (port === null) throw new Error('ingest-worker runs as a worker thread only')
@@ -28,7 +28,7 @@ const report = (message: WorkerReport, moved: readonly ArrayBuffer[] = []): void
 const storedWork = createStoredWork(report)
 
 function connect({ upstreams }: WorkerSetup): ReadonlyMap<string, Upstream> {
-  return new Map(upstreams.map((options) => [options.name, createHttpUpstream(options)]))
+  return new Map(upstreams.map((options) => [options.name, openUpstream(options)]))
 }
 
 function configure(setup: WorkerSetup): void {

@@ -1,7 +1,7 @@
 import { parseCacheInfo } from '../nix/cache-info.ts'
 import { type Upstream, UpstreamError } from '../ports/upstream.ts'
 import type { Settings, UpstreamSettings } from '../settings/settings.ts'
-import { createHttpUpstream } from '../upstream/http-upstream.ts'
+import { openUpstream } from '../upstream/open-upstream.ts'
 import { upstreamOptions } from '../upstream/upstream-options.ts'
 import { type Command, UsageError } from './command.ts'
 import { count } from './words.ts'
@@ -41,7 +41,7 @@ async function checkUpstream(
   version: string,
 ): Promise<Finding> {
   const name = `upstream ${upstream.name} (${upstream.url})`
-  const client = createHttpUpstream(upstreamOptions(upstream, settings, version))
+  const client = openUpstream(upstreamOptions(upstream, settings, version))
   const problem = await findProblem(client, settings)
   await client.close()
   const keys =

@@ -1,10 +1,10 @@
 import type { Compression } from '../nix/compression.ts'
 import type { IngestJob, IngestOutcome, SourceFailure } from '../ports/nar-ingest.ts'
 import type { ListOutcome, NarPart, PromisedNar } from '../ports/nar-reader.ts'
-import type { HttpUpstreamOptions } from '../upstream/http-upstream.ts'
+import type { UpstreamOptions } from '../upstream/upstream-options.ts'
 
 /** What a worker thread is started with. */
-export type WorkerSetup = { readonly upstreams: readonly HttpUpstreamOptions[] }
+export type WorkerSetup = { readonly upstreams: readonly UpstreamOptions[] }
 
 /** A stored NAR's file, which the main thread keeps open until the answer: threads of one process share its descriptors. */
 export type SharedFile = { readonly fd: number; readonly compression: Compression }

@@ -1,7 +1,7 @@
 import { dirname, isAbsolute, join, normalize, resolve } from 'node:path'
 import { type Draft } from './draft.ts'
 import { quote } from './describe-found.ts'
-import { type KeyPath } from './key-path.ts'
+import { formatKeyPath, type KeyPath } from './key-path.ts'
 import { type Environment } from './read-environment.ts'
 import { type SettingsDocument } from './schema.ts'
 import { type SettingsProblem } from './settings-error.ts'
@@ -11,6 +11,8 @@ export type ResolvedPaths = {
   readonly cacheDir: string
   readonly stateDir: string
   readonly keyFile: string
+  /** The file that an optional key names; `null` where it names none. */
+  readonly file: (path: KeyPath) => string | null
 }
 
 /** What paths depend on besides the configuration. */
@@ -41,6 +43,9 @@ export function resolvePaths(
   const stateDir = document.state.dir ?? xdgDir(env['XDG_STATE_HOME'], '~/.local/state')
   const resolvedState = absolute(['state', 'dir'], stateDir)
   const { key_file: keyFile } = document.signing
+  const files = new Map(
+    filesNamedIn(document).map(([path, written]) => [formatKeyPath(path), absolute(path, written)]),
+  )
   const paths = {
     cacheDir: absolute(['cache', 'dir'], cacheDir),
     stateDir: resolvedState,
@@ -48,8 +53,23 @@ export function resolvePaths(
       keyFile === undefined
         ? join(resolvedState, 'signing-key')
         : absolute(['signing', 'key_file'], keyFile),
+    file: (path: KeyPath) => files.get(formatKeyPath(path)) ?? null,
   }
   return { paths, problems }
+}
+
+/** Keys that name a file, and what was written. */
+function filesNamedIn({ network, upstream }: SettingsDocument): (readonly [KeyPath, string])[] {
+  const written: (readonly [KeyPath, string | undefined])[] = [
+    [['network', 'ca_file'], network.ca_file],
+    [['network', 'netrc_file'], network.netrc_file],
+    ...upstream.flatMap((each, index) => {
+      const { token_file, password_file, ca_file, certificate_file, certificate_key_file } = each
+      const files = { token_file, password_file, ca_file, certificate_file, certificate_key_file }
+      return Object.entries(files).map(([key, path]) => [['upstream', index, key], path] as const)
+    }),
+  ]
+  return written.flatMap(([path, text]) => (text === undefined ? [] : [[path, text] as const]))
 }
 
 /** The specification of XDG folders has relative ones ignored. */

@@ -14,6 +14,7 @@ import {
 import { parseHostName } from './host-name.ts'
 import { parseListenAddress } from './listen-address.ts'
 import { minFreeField } from './min-free.ts'
+import { parseProxy, PROXY_ALLOWED } from './proxy-field.ts'
 import { rulesField } from './rule-schema.ts'
 import { publicKeysField } from './public-key-field.ts'
 import { upstreamsField } from './upstream-schema.ts'
@@ -38,6 +39,11 @@ const server = section('server', 'Where Weir listens, and what it says of itself
     .prefault([])
     .describe(
       'Further names that clients may call Weir by; a request to any other name is refused.',
+    ),
+  expose_private: flagField()
+    .prefault(false)
+    .describe(
+      'Whether what Weir fetches with credentials may be had by whoever reaches it from other machines.',
     ),
   drain_timeout: durationField(0)
     .prefault('30s')
@@ -127,6 +133,23 @@ const timeouts = section('timeouts', 'How long an upstream may take.', {
     .describe('For a whole narinfo, connection and retries included.'),
 })
 
+const network = section('network', 'How the upstreams are reached.', {
+  mode: choiceField(['online', 'offline'])
+    .prefault('online')
+    .describe('`offline` asks nobody: what is not stored is not there.'),
+  proxy: textField(PROXY_ALLOWED, parseProxy)
+    .prefault('environment')
+    .describe(
+      'The HTTP proxy before the upstreams: `environment` goes by HTTPS_PROXY, HTTP_PROXY and NO_PROXY, `none` by no proxy, or its URL.',
+    ),
+  ca_file: pathField()
+    .optional()
+    .describe('Certificates (PEM) of further authorities that may vouch for upstreams.'),
+  netrc_file: pathField()
+    .optional()
+    .describe('A netrc with the names and passwords for upstreams, as Nix reads it.'),
+})
+
 const log = section('log', 'What Weir says of its work.', {
   level: choiceField(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .prefault('info')
@@ -161,6 +184,7 @@ export const documentSchema = z.strictObject(
     signing,
     nar,
     timeouts,
+    network,
     log,
     policy,
     import: imports,

@@ -3,6 +3,7 @@ import { type StoreDir } from '../nix/store-path.ts'
 import { type Block } from '../policy/block.ts'
 import { type PolicyUpstream } from '../policy/policy.ts'
 import { type Rule } from '../policy/rule.ts'
+import { type HeaderTemplate } from './header-template.ts'
 import { type MinFree } from './min-free.ts'
 
 /** Everything that Weir can be told, checked and complete: sizes in bytes, times in milliseconds, folders absolute. */
@@ -13,6 +14,7 @@ export type Settings = {
   readonly signing: { readonly mode: SigningMode; readonly keyFile: string }
   readonly nar: NarSettings
   readonly timeouts: TimeoutSettings
+  readonly network: NetworkSettings
   readonly log: { readonly level: LogLevel; readonly format: LogFormat }
   readonly policy: PolicySettings
   /** Keys that may vouch for stored files that came without a record. */
@@ -32,6 +34,8 @@ export type ServerSettings = {
   readonly priority: number
   /** Further names that Weir answers to, as URL.hostname gives them: lower case, no port, IPv6 in brackets. */
   readonly hosts: readonly string[]
+  /** Whether what was fetched with credentials may be had from other machines. */
+  readonly exposePrivate: boolean
   readonly drainTimeoutMs: number
 }
 
@@ -64,6 +68,16 @@ export type TimeoutSettings = {
   readonly narinfoMs: number
 }
 
+/** How the upstreams are reached; files are absolute, `null` where there is none. */
+export type NetworkSettings = {
+  /** `offline`: nobody is asked. */
+  readonly mode: 'online' | 'offline'
+  /** `environment`, `none`, or the origin of an HTTP proxy. */
+  readonly proxy: string
+  readonly caFile: string | null
+  readonly netrcFile: string | null
+}
+
 /** What holds where no rule says otherwise. */
 export type PolicySettings = {
   /** What becomes of a path that no rule matches. */
@@ -90,8 +104,32 @@ export type LogFormat = 'auto' | 'json' | 'pretty'
 
 /** A binary cache that Weir asks, and what it may vouch with; without keys it gives only content-addressed paths. */
 export type UpstreamSettings = PolicyUpstream & {
-  /** http or https, normalised, without a trailing slash, credentials, query or fragment. */
+  /** Normalised, without a trailing slash, credentials or fragment. */
   readonly url: string
+  /** Further addresses of the same cache. */
+  readonly mirrors: readonly string[]
+  readonly credentials: UpstreamCredentials
+  readonly tls: UpstreamTls
+  readonly timeouts: TimeoutSettings
+  /** How long it is not asked again for what it did not have. */
+  readonly negativeTtlMs: number
+  /** To each of its hosts. */
+  readonly maxConnections: number
   /** Lower case HOST or HOST:PORT, IPv6 in brackets; without a port every port is meant. */
   readonly redirectHosts: readonly string[]
+}
+
+/** How an upstream knows Weir; files are absolute, read on change. */
+export type UpstreamCredentials = {
+  readonly tokenFile: string | null
+  readonly user: string | null
+  readonly passwordFile: string | null
+  readonly headers: readonly HeaderTemplate[]
+}
+
+/** PEM files, absolute. */
+export type UpstreamTls = {
+  readonly caFile: string | null
+  readonly certificateFile: string | null
+  readonly certificateKeyFile: string | null
 }

@@ -1,7 +1,7 @@
 import { keysByName } from './key-checks.ts'
 import { type ResolvedPaths } from './resolve-paths.ts'
 import { type SettingsDocument } from './schema.ts'
-import { type Settings, type UpstreamSettings } from './settings.ts'
+import { type Settings, type TimeoutSettings, type UpstreamSettings } from './settings.ts'
 import { toRule } from './to-rule.ts'
 
 /** More threads than this have nothing left to decompress. */
@@ -13,7 +13,8 @@ export function toSettings(
   paths: ResolvedPaths,
   cores: number,
 ): Settings {
-  const { server, cache, signing, nar, timeouts, log, policy, upstream, rule, block } = document
+  const { server, cache, signing, nar, log, policy, upstream, rule, block } = document
+  const timeouts = toTimeouts(document.timeouts)
   const keys = keysByName(document)
   return {
     server: {
@@ -21,6 +22,7 @@ export function toSettings(
       storeDir: server.store_dir,
       priority: server.priority,
       hosts: server.hosts,
+      exposePrivate: server.expose_private,
       drainTimeoutMs: server.drain_timeout,
     },
     cache: {
@@ -40,27 +42,58 @@ export function toSettings(
       readAhead: nar.read_ahead,
       maxNarBytes: nar.max_nar_size,
     },
-    timeouts: {
-      connectMs: timeouts.connect,
-      headersMs: timeouts.headers,
-      idleMs: timeouts.idle,
-      narinfoMs: timeouts.narinfo,
+    timeouts,
+    network: {
+      mode: document.network.mode,
+      proxy: document.network.proxy,
+      caFile: paths.file(['network', 'ca_file']),
+      netrcFile: paths.file(['network', 'netrc_file']),
     },
     log,
     policy,
     importKeys: document.import.keys,
-    upstreams: upstream.map((each) => toUpstream(each)),
+    upstreams: upstream.map((each, index) => toUpstream(each, index, paths, timeouts)),
     rules: rule.map((each) => toRule(each, keys)),
     blocks: block.map(({ block: each }) => each),
   }
 }
 
-function toUpstream(written: SettingsDocument['upstream'][number]): UpstreamSettings {
-  const {
-    redirect_hosts: redirectHosts,
-    insecure_unsigned: insecureUnsigned,
-    equivalent = null,
-    ...rest
-  } = written
-  return { ...rest, redirectHosts, insecureUnsigned, equivalent }
+function toTimeouts(written: SettingsDocument['timeouts']): TimeoutSettings {
+  const { connect, headers, idle, narinfo } = written
+  return { connectMs: connect, headersMs: headers, idleMs: idle, narinfoMs: narinfo }
+}
+
+function toUpstream(
+  written: SettingsDocument['upstream'][number],
+  index: number,
+  paths: ResolvedPaths,
+  timeouts: TimeoutSettings,
+): UpstreamSettings {
+  const { name, url, keys, optional, tier, mirrors, equivalent = null } = written
+  const file = (key: string): string | null => paths.file(['upstream', index, key])
+  return {
+    ...{ name, url, mirrors, keys, optional, tier, equivalent },
+    private: written.private,
+    insecureUnsigned: written.insecure_unsigned,
+    redirectHosts: written.redirect_hosts,
+    credentials: {
+      tokenFile: file('token_file'),
+      user: written.user ?? null,
+      passwordFile: file('password_file'),
+      headers: written.headers,
+    },
+    tls: {
+      caFile: file('ca_file'),
+      certificateFile: file('certificate_file'),
+      certificateKeyFile: file('certificate_key_file'),
+    },
+    timeouts: {
+      connectMs: written.connect_timeout ?? timeouts.connectMs,
+      headersMs: written.headers_timeout ?? timeouts.headersMs,
+      idleMs: written.idle_timeout ?? timeouts.idleMs,
+      narinfoMs: written.narinfo_timeout ?? timeouts.narinfoMs,
+    },
+    negativeTtlMs: written.negative_ttl,
+    maxConnections: written.max_connections,
+  }
 }

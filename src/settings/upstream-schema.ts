@@ -1,6 +1,15 @@
 import { z } from 'zod'
-import { explainedField, flagField, listField, textField, wholeNumberField } from './fields.ts'
+import {
+  durationField,
+  explainedField,
+  flagField,
+  listField,
+  pathField,
+  textField,
+  wholeNumberField,
+} from './fields.ts'
 import { parseHostPattern } from './host-name.ts'
+import { headersField } from './header-template.ts'
 import { publicKeysField } from './public-key-field.ts'
 import { readUpstreamUrl, UPSTREAM_URL_ALLOWED } from './upstream-url.ts'
 
@@ -13,6 +22,45 @@ const NIXOS = {
   name: 'nixos',
   url: 'https://cache.nixos.org',
   keys: ['cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY='],
+}
+
+const credentials = {
+  token_file: pathField()
+    .optional()
+    .describe(
+      'A file with the token that it is to see as `Authorization: Bearer`; read on change.',
+    ),
+  user: textField('a user name, without ":"', parseUser)
+    .optional()
+    .describe('The user that it knows Weir as (`Authorization: Basic`).'),
+  password_file: pathField()
+    .optional()
+    .describe("The file of the user's password; read on change."),
+  headers: headersField
+    .prefault({})
+    .describe(
+      'Further headers for it; `{file:/PATH}` and `{env:NAME}` in them stand for what is there.',
+    ),
+  ca_file: pathField()
+    .optional()
+    .describe('Certificates (PEM) of authorities that may vouch for it, besides the usual ones.'),
+  certificate_file: pathField()
+    .optional()
+    .describe("Weir's own certificate (PEM), for an upstream that asks for one."),
+  certificate_key_file: pathField().optional().describe("The certificate's secret key (PEM)."),
+}
+
+const limits = {
+  connect_timeout: durationField(1).optional().describe('Instead of `timeouts.connect`.'),
+  headers_timeout: durationField(1).optional().describe('Instead of `timeouts.headers`.'),
+  idle_timeout: durationField(1).optional().describe('Instead of `timeouts.idle`.'),
+  narinfo_timeout: durationField(1).optional().describe('Instead of `timeouts.narinfo`.'),
+  negative_ttl: durationField(0)
+    .prefault('30s')
+    .describe('How long it is not asked again for a path that it did not have.'),
+  max_connections: wholeNumberField(1, 1000)
+    .prefault(32)
+    .describe('How many connections to each of its hosts there may be.'),
 }
 
 const upstream = z
@@ -52,6 +100,14 @@ const upstream = z
       )
         .prefault([])
         .describe('Other hosts that it may redirect to, private addresses included.'),
+      mirrors: listField(
+        explainedField(UPSTREAM_URL_ALLOWED, readUpstreamUrl),
+        `a list; each entry ${UPSTREAM_URL_ALLOWED}`,
+      )
+        .prefault([])
+        .describe('Further addresses of the same cache, with the same keys, for when it is slow.'),
+      ...credentials,
+      ...limits,
     },
     { error: 'a table [[upstream]]' },
   )
@@ -67,4 +123,8 @@ export const upstreamsField = z
 /** The name of an upstream, or of a group of them; null for any other text. */
 export function parseUpstreamName(text: string): string | null {
   return /^[a-z0-9][a-z0-9-]{0,62}$/.test(text) ? text : null
+}
+
+function parseUser(text: string): string | null {
+  return /^[^:\p{Cc}]{1,255}$/u.test(text) ? text : null
 }

@@ -7,30 +7,15 @@ import { decodeBody } from './body-encoding.ts'
 import { createGuardedConnector, type Lookup } from './guarded-connector.ts'
 import { reachOfHost } from './network-reach.ts'
 import { asUpstreamError } from './upstream-failure.ts'
+import type { UpstreamOptions } from './upstream-options.ts'
 import { namesHost, resolveNarUrl, resolveRedirect } from './url-rules.ts'
-
-/** How to reach one binary cache over http or https; plain data, so that worker threads can be given it. */
-export type HttpUpstreamOptions = {
-  readonly name: string
-  /** The cache's root without a trailing slash. */
-  readonly url: string
-  readonly redirectHosts: readonly string[]
-  readonly userAgent: string
-  readonly connectMs: number
-  readonly headersMs: number
-  readonly idleMs: number
-  /** For a whole narinfo. */
-  readonly narinfoMs: number
-  /** Connections at one time. */
-  readonly maxConnections: number
-}
 
 const maxLogConnections = 4
 const maxRedirects = 5
 const maxCacheInfoBytes = 64 * 1024
 
 /** A binary cache over http or https. Redirects are followed by its own rules, addresses checked where it connects. */
-export function createHttpUpstream(options: HttpUpstreamOptions, lookup?: Lookup): Upstream {
+export function createHttpUpstream(options: UpstreamOptions, lookup?: Lookup): Upstream {
   const root = new URL(`${options.url}/`)
   const reach = reachOfHost(root.hostname)
   const agentOf = (connections: number): Agent =>
@@ -103,7 +88,7 @@ type Response = Dispatcher.ResponseData
 async function request(
   dispatcher: Dispatcher,
   url: URL,
-  options: HttpUpstreamOptions,
+  options: UpstreamOptions,
   signal: AbortSignal,
   acceptEncoding: string,
 ): Promise<Response> {

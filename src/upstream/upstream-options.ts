@@ -1,24 +1,59 @@
+import type { HeaderTemplate } from '../settings/header-template.ts'
 import type { Settings, UpstreamSettings } from '../settings/settings.ts'
-import type { HttpUpstreamOptions } from './http-upstream.ts'
 
-/** Enough for a mass query, and not so many that an upstream would mind. */
-const maxConnections = 32
+/** How to reach one binary cache; plain data, so that worker threads can be given it. Times in milliseconds, files absolute. */
+export type UpstreamOptions = {
+  readonly name: string
+  /** The cache's root, without a trailing slash. */
+  readonly url: string
+  /** Further roots of the same cache. */
+  readonly mirrors: readonly string[]
+  readonly redirectHosts: readonly string[]
+  readonly userAgent: string
+  readonly connectMs: number
+  readonly headersMs: number
+  readonly idleMs: number
+  /** For a whole narinfo. */
+  readonly narinfoMs: number
+  /** How long it is not asked again for what it did not have. */
+  readonly negativeTtlMs: number
+  /** Connections to each of its hosts at one time. */
+  readonly maxConnections: number
+  readonly credentials: {
+    readonly tokenFile: string | null
+    readonly user: string | null
+    readonly passwordFile: string | null
+    readonly netrcFile: string | null
+    readonly headers: readonly HeaderTemplate[]
+  }
+  readonly tls: {
+    /** Authorities besides those that Node knows. */
+    readonly caFiles: readonly string[]
+    readonly certificateFile: string | null
+    readonly certificateKeyFile: string | null
+  }
+  /** `environment`, `none`, or the origin of an HTTP proxy. */
+  readonly proxy: string
+}
 
 /** How to reach a configured upstream. */
 export function upstreamOptions(
-  upstream: UpstreamSettings,
-  { timeouts }: Pick<Settings, 'timeouts'>,
+  { name, url, mirrors, redirectHosts, credentials, tls, ...upstream }: UpstreamSettings,
+  { network }: Pick<Settings, 'network'>,
   version: string,
-): HttpUpstreamOptions {
+): UpstreamOptions {
+  const { caFile, certificateFile, certificateKeyFile } = tls
   return {
-    name: upstream.name,
-    url: upstream.url,
-    redirectHosts: upstream.redirectHosts,
+    ...{ name, url, mirrors, redirectHosts },
     userAgent: `weir/${version}`,
-    connectMs: timeouts.connectMs,
-    headersMs: timeouts.headersMs,
-    idleMs: timeouts.idleMs,
-    narinfoMs: timeouts.narinfoMs,
-    maxConnections,
+    ...upstream.timeouts,
+    negativeTtlMs: upstream.negativeTtlMs,
+    maxConnections: upstream.maxConnections,
+    credentials: { ...credentials, netrcFile: network.netrcFile },
+    tls: {
+      caFiles: [network.caFile, caFile].filter((file) => file !== null),
+      ...{ certificateFile, certificateKeyFile },
+    },
+    proxy: network.proxy,
   }
 }

@@ -3,26 +3,27 @@ import type { Log } from '../ports/log.ts'
 import type { Upstream } from '../ports/upstream.ts'
 import { createBreakingUpstream } from './breaking-upstream.ts'
 import { createLimitedUpstream } from './limited-upstream.ts'
-import { createHttpUpstream, type HttpUpstreamOptions } from './http-upstream.ts'
+import { openUpstream } from './open-upstream.ts'
+import type { UpstreamOptions } from './upstream-options.ts'
 
 /** The upstreams of now, each with its circuit breaker. */
 export type UpstreamSet = {
   /** In order of preference; the same array until they are replaced. */
   readonly current: () => readonly Upstream[]
   /** Takes others. Requests that run over the old ones finish. */
-  replace(options: readonly HttpUpstreamOptions[]): void
+  replace(options: readonly UpstreamOptions[]): void
   close(): Promise<void>
 }
 
 /** Connects upstreams; `local` ones, which no configuration names, come last and stay. */
 export function createUpstreamSet(
-  options: readonly HttpUpstreamOptions[],
+  options: readonly UpstreamOptions[],
   local: readonly Upstream[],
   deps: { readonly clock: Clock; readonly log: Log },
 ): UpstreamSet {
-  const connect = (next: readonly HttpUpstreamOptions[]): readonly Upstream[] =>
+  const connect = (next: readonly UpstreamOptions[]): readonly Upstream[] =>
     next.map((each) =>
-      createLimitedUpstream(createBreakingUpstream(createHttpUpstream(each), deps), {
+      createLimitedUpstream(createBreakingUpstream(openUpstream(each), deps), {
         maxNarinfos: each.maxConnections,
         narinfoMs: each.narinfoMs,
         queueMs: each.narinfoMs,

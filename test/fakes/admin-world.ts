@@ -34,12 +34,14 @@ export async function createAdminWorld(t: Tap, options: AdminOptions) {
   const { of, upstreams, dir = workFolder(t) } = options
   const names = upstreams.map(({ name }) => name)
   const { settings: defaults } = await loadSettings({ env: {}, homeDir: '/home/ada', cores: 4 })
+  const [plain] = defaults.upstreams
+  if (plain === undefined) throw new Error('there is an upstream by default')
   const settings: Settings = {
     ...defaults,
     upstreams: testPolicy(names, of).upstreams.map((each) => ({
+      ...plain,
       ...each,
       url: `https://${each.name}.test`,
-      redirectHosts: [],
     })),
     ...options.settings,
   }

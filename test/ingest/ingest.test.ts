@@ -40,7 +40,8 @@ import { formatHash, parseHash } from '../../src/nix/hash.ts'
 import type { IngestEvents, IngestJob, NarIngest, NarSource } from '../../src/ports/nar-ingest.ts'
 import type { PromisedNar } from '../../src/ports/nar-reader.ts'
 import { UpstreamError, type UpstreamBody } from '../../src/ports/upstream.ts'
-import type { HttpUpstreamOptions } from '../../src/upstream/http-upstream.ts'
+import type { UpstreamOptions } from '../../src/upstream/upstream-options.ts'
+import { plainUpstream } from '../fakes/upstream-options.ts'
 import {
   bodyOf,
   encodeNar,
@@ -1401,17 +1402,8 @@ t.test('worker threads', async (t) => {
     server.close()
   })
   const { port } = server.address() as AddressInfo
-  const upstreamNamed = (name: string): HttpUpstreamOptions => ({
-    name,
-    url: `http://127.0.0.1:${port}/${name}`,
-    redirectHosts: [],
-    userAgent: 'test',
-    connectMs: 60_000,
-    headersMs: 60_000,
-    idleMs: 60_000,
-    narinfoMs: 60_000,
-    maxConnections: 100,
-  })
+  const upstreamNamed = (name: string): UpstreamOptions =>
+    plainUpstream({ name, url: `http://127.0.0.1:${port}/${name}` })
   const setup = { upstreams: [upstreamNamed('a'), upstreamNamed('b')] }
   const serve = (path: string, bytes: Uint8Array): void => {
     handlers.set(path, (_, response) => response.end(bytes))

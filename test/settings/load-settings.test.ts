@@ -44,6 +44,12 @@ const PLAIN_UPSTREAM = {
   private: false,
   insecureUnsigned: false,
   equivalent: null,
+  mirrors: [],
+  credentials: { tokenFile: null, user: null, passwordFile: null, headers: [] },
+  tls: { caFile: null, certificateFile: null, certificateKeyFile: null },
+  timeouts: { connectMs: 5000, headersMs: 10_000, idleMs: 30_000, narinfoMs: 10_000 },
+  negativeTtlMs: 30_000,
+  maxConnections: 32,
 }
 
 const DEFAULTS = {
@@ -52,6 +58,7 @@ const DEFAULTS = {
     storeDir: '/nix/store',
     priority: 30,
     hosts: [],
+    exposePrivate: false,
     drainTimeoutMs: 30_000,
   },
   cache: {
@@ -72,6 +79,7 @@ const DEFAULTS = {
     maxNarBytes: 64 * 1024 ** 3,
   },
   timeouts: { connectMs: 5000, headersMs: 10_000, idleMs: 30_000, narinfoMs: 10_000 },
+  network: { mode: 'online', proxy: 'environment', caFile: null, netrcFile: null },
   log: { level: 'info', format: 'auto' },
   policy: { unmatched: 'allow', enforce: true, realisations: false },
   importKeys: [],
@@ -90,6 +98,7 @@ const SAMPLES: Readonly<
   WEIR_SERVER__STORE_DIR: ['/gnu/store', (s) => s.server.storeDir, '/gnu/store'],
   WEIR_SERVER__PRIORITY: ['5', (s) => s.server.priority, 5],
   WEIR_SERVER__HOSTS: ['["Weir.Example", "::1"]', (s) => s.server.hosts, ['weir.example', '[::1]']],
+  WEIR_SERVER__EXPOSE_PRIVATE: ['true', (s) => s.server.exposePrivate, true],
   WEIR_SERVER__DRAIN_TIMEOUT: ['0s', (s) => s.server.drainTimeoutMs, 0],
   WEIR_CACHE__DIR: ['/srv/./cache/', (s) => s.cache.dir, '/srv/cache'],
   WEIR_CACHE__MAX_SIZE: ['200GiB', (s) => s.cache.maxBytes, 200 * 1024 ** 3],
@@ -109,6 +118,10 @@ const SAMPLES: Readonly<
   WEIR_TIMEOUTS__HEADERS: ['1m', (s) => s.timeouts.headersMs, 60_000],
   WEIR_TIMEOUTS__IDLE: ['1h', (s) => s.timeouts.idleMs, 3_600_000],
   WEIR_TIMEOUTS__NARINFO: ['7s', (s) => s.timeouts.narinfoMs, 7000],
+  WEIR_NETWORK__MODE: ['offline', (s) => s.network.mode, 'offline'],
+  WEIR_NETWORK__PROXY: ['HTTP://Proxy:80/', (s) => s.network.proxy, 'http://proxy'],
+  WEIR_NETWORK__CA_FILE: ['/etc/ca.pem', (s) => s.network.caFile, '/etc/ca.pem'],
+  WEIR_NETWORK__NETRC_FILE: ['~/.netrc', (s) => s.network.netrcFile, '/home/ada/.netrc'],
   WEIR_LOG__LEVEL: ['trace', (s) => s.log.level, 'trace'],
   WEIR_LOG__FORMAT: ['json', (s) => s.log.format, 'json'],
   WEIR_POLICY__UNMATCHED: ['deny', (s) => s.policy.unmatched, 'deny'],
@@ -116,7 +129,7 @@ const SAMPLES: Readonly<
   WEIR_POLICY__REALISATIONS: ['true', (s) => s.policy.realisations, true],
   WEIR_IMPORT__KEYS: [`["${NIXOS_KEY}"]`, (s) => plain(s).importKeys, [NIXOS_KEY]],
   WEIR_UPSTREAM: [
-    `[{"name": "b", "url": "HTTP://B.example:80/x//", "keys": ["${NIXOS_KEY}"], "optional": true, "redirect_hosts": ["C.example:81"], "tier": 9, "private": true, "insecure_unsigned": true, "equivalent": "g"}]`,
+    `[{"name": "b", "url": "HTTP://B.example:80/x//", "keys": ["${NIXOS_KEY}"], "optional": true, "redirect_hosts": ["C.example:81"], "tier": 9, "private": true, "insecure_unsigned": true, "equivalent": "g", "mirrors": ["https://M.example/"], "token_file": "/t", "user": "u", "password_file": "/p", "headers": {"X-A": "a{env:B}{file:/c}"}, "ca_file": "/ca", "certificate_file": "/cert", "certificate_key_file": "/key", "connect_timeout": "1s", "headers_timeout": "2s", "idle_timeout": "3s", "narinfo_timeout": "4s", "negative_ttl": "0s", "max_connections": 7}]`,
     (s) => plain(s).upstreams,
     [
       {
@@ -129,6 +142,26 @@ const SAMPLES: Readonly<
         private: true,
         insecureUnsigned: true,
         equivalent: 'g',
+        mirrors: ['https://m.example'],
+        credentials: {
+          tokenFile: '/t',
+          user: 'u',
+          passwordFile: '/p',
+          headers: [
+            {
+              name: 'x-a',
+              parts: [
+                { kind: 'text', text: 'a' },
+                { kind: 'env', name: 'B' },
+                { kind: 'file', path: '/c' },
+              ],
+            },
+          ],
+        },
+        tls: { caFile: '/ca', certificateFile: '/cert', certificateKeyFile: '/key' },
+        timeouts: { connectMs: 1000, headersMs: 2000, idleMs: 3000, narinfoMs: 4000 },
+        negativeTtlMs: 0,
+        maxConnections: 7,
       },
     ],
   ],

@@ -21,7 +21,9 @@ import {
   type UpstreamErrorCode,
 } from '../../src/ports/upstream.ts'
 import type { Lookup } from '../../src/upstream/guarded-connector.ts'
-import { createHttpUpstream, type HttpUpstreamOptions } from '../../src/upstream/http-upstream.ts'
+import { createHttpUpstream } from '../../src/upstream/http-upstream.ts'
+import type { UpstreamOptions } from '../../src/upstream/upstream-options.ts'
+import { plainUpstream } from '../fakes/upstream-options.ts'
 import { reachOfAddress, reachOfHost } from '../../src/upstream/network-reach.ts'
 import { namesHost, resolveNarUrl, resolveRedirect } from '../../src/upstream/url-rules.ts'
 import { must, pathHash } from '../nix/fixtures.ts'
@@ -70,22 +72,16 @@ async function serve(t: Test, handler: Handler): Promise<Loopback> {
   }
 }
 
-type Changes = Partial<HttpUpstreamOptions> & { readonly lookup?: Lookup }
+type Changes = Partial<UpstreamOptions> & { readonly lookup?: Lookup }
 
 function upstreamAt(t: Test, url: string, { lookup, ...changes }: Changes = {}): Upstream {
   const upstream = createHttpUpstream(
-    {
-      name: 'cache',
+    plainUpstream({
       url,
-      redirectHosts: [],
-      userAgent: 'weir/test',
-      connectMs: 10_000,
-      headersMs: 10_000,
-      idleMs: 10_000,
-      narinfoMs: 10_000,
+      ...{ connectMs: 10_000, headersMs: 10_000, idleMs: 10_000, narinfoMs: 10_000 },
       maxConnections: 4,
       ...changes,
-    },
+    }),
     lookup,
   )
   // Not awaited: a leaked connection ends with its server.
