@@ -1,57 +1,30 @@
-import { Agent, type Dispatcher } from 'undici'
 import { drvOutputFile } from '../nix/drv-output.ts'
 import { maxNarinfoBytes } from '../nix/narinfo.ts'
 import { maxRealisationBytes } from '../nix/realisation.ts'
 import { type Upstream, type UpstreamBody, UpstreamError } from '../ports/upstream.ts'
 import { decodeBody } from './body-encoding.ts'
-import { createGuardedConnector, type Lookup } from './guarded-connector.ts'
-import { reachOfHost } from './network-reach.ts'
+import type { Lookup } from './guarded-connector.ts'
+import { createHttpClient, giveUp, type HttpClient, type Response } from './http-client.ts'
 import { asUpstreamError } from './upstream-failure.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
-import { namesHost, resolveNarUrl, resolveRedirect } from './url-rules.ts'
+import { resolveNarUrl } from './url-rules.ts'
 
 const maxLogConnections = 4
-const maxRedirects = 5
 const maxCacheInfoBytes = 64 * 1024
 
-/** A binary cache over http or https. Redirects are followed by its own rules, addresses checked where it connects. */
+/** A binary cache over http or https. */
 export function createHttpUpstream(options: UpstreamOptions, lookup?: Lookup): Upstream {
   const root = new URL(`${options.url}/`)
-  const reach = reachOfHost(root.hostname)
-  const agentOf = (connections: number): Agent =>
-    new Agent({
-      connect: createGuardedConnector({
-        connectTimeoutMs: options.connectMs,
-        mayBePrivate: (target) => reach === 'private' || namesHost(options.redirectHosts, target),
-        ...(lookup === undefined ? {} : { lookup }),
-      }),
-      headersTimeout: options.headersMs,
-      bodyTimeout: options.idleMs,
-      connections,
-      pipelining: 1,
-      maxHeaderSize: 64 * 1024,
-      allowH2: false,
-    })
-  const agent = agentOf(options.maxConnections)
+  const client = createHttpClient(options, options.maxConnections, lookup)
   // Logs go out at their reader's speed: they have connections of their own, so that nobody holds those of the narinfos.
-  const logAgent = agentOf(maxLogConnections)
+  const logClient = createHttpClient(options, maxLogConnections, lookup)
 
   const get = async (
     url: URL,
     signal: AbortSignal,
     accept: string,
-    over = agent,
-  ): Promise<Response | null> => {
-    let at = url
-    for (let redirects = 0; redirects <= maxRedirects; redirects += 1) {
-      const response = await request(over, at, options, signal, accept)
-      const location = redirectOf(response)
-      if (location === null) return await definite(response)
-      await giveUp(response)
-      at = resolveRedirect(at, location)
-    }
-    throw new UpstreamError('redirect-refused', `more than ${maxRedirects} redirects`)
-  }
+    over: HttpClient = client,
+  ): Promise<Response | null> => definite(await over.get({ url, signal, accept }))
 
   return {
     name: options.name,
@@ -70,7 +43,7 @@ export function createHttpUpstream(options: UpstreamOptions, lookup?: Lookup): U
     },
     async buildLog(derivation, signal) {
       const url = new URL(`log/${derivation}`, root)
-      const response = await get(url, signal, 'br, gzip, identity', logAgent)
+      const response = await get(url, signal, 'br, gzip, identity', logClient)
       return response && decodedBody(response, signal)
     },
     async realisation(output, signal) {
@@ -78,65 +51,9 @@ export function createHttpUpstream(options: UpstreamOptions, lookup?: Lookup): U
       return response && (await readAll(plainBody(response, signal), maxRealisationBytes))
     },
     close: async () => {
-      await Promise.all([agent.close(), logAgent.close()])
+      await Promise.all([client.close(), logClient.close()])
     },
   }
-}
-
-type Response = Dispatcher.ResponseData
-
-async function request(
-  dispatcher: Dispatcher,
-  url: URL,
-  options: UpstreamOptions,
-  signal: AbortSignal,
-  acceptEncoding: string,
-): Promise<Response> {
-  try {
-    const pending = dispatcher.request({
-      origin: url.origin,
-      path: `${url.pathname}${url.search}`,
-      method: 'GET',
-      headers: {
-        'user-agent': options.userAgent,
-        accept: '*/*',
-        'accept-encoding': acceptEncoding,
-      },
-      signal,
-    })
-    return await orAbort(pending, signal)
-  } catch (error) {
-    throw asUpstreamError(error, signal)
-  }
-}
-
-/** undici aborts a request that still waits for a connection only when its turn comes: its owner need not wait so long. */
-function orAbort(pending: Promise<Response>, signal: AbortSignal): Promise<Response> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => {
-      reject(signal.reason as Error)
-    }
-    if (signal.aborted) abort()
-    signal.addEventListener('abort', abort, { once: true })
-    const unlisten = (): void => {
-      signal.removeEventListener('abort', abort)
-    }
-    pending.then(unlisten, unlisten)
-    pending.then((response) => {
-      // Who reads the body hears of its failure; of one that is given up nobody does, and an error would end Weir.
-      response.body.on('error', () => undefined)
-      if (signal.aborted) response.body.destroy()
-      resolve(response)
-    }, reject)
-  })
-}
-
-function redirectOf(response: Response): string | null {
-  if (![301, 302, 303, 307, 308].includes(response.statusCode)) return null
-  const { location } = response.headers
-  if (typeof location === 'string') return location
-  response.body.destroy()
-  throw new UpstreamError('redirect-refused', `status ${response.statusCode} without a Location`)
 }
 
 /** The response where it has the object, `null` where it certainly does not; anything else could not tell. */
@@ -146,13 +63,6 @@ async function definite(response: Response): Promise<Response | null> {
   await giveUp(response)
   if (statusCode === 404 || statusCode === 410) return null
   throw new UpstreamError('status', `status ${statusCode}`, { status: statusCode })
-}
-
-/** Reads a body that nobody wants to its end, where that is near, so that its connection can be used again. */
-async function giveUp({ body }: Response): Promise<void> {
-  await body.dump({ limit: 64 * 1024, signal: AbortSignal.timeout(1000) }).catch(() => {
-    body.destroy()
-  })
 }
 
 function encodingOf(response: Response): string {
