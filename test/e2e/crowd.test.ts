@@ -22,10 +22,11 @@ for (const encoding of ['xz', 'zstd'] as const) {
     `50 clients on one cold NAR of 100 MB in ${encoding}: fetched once, memory bounded`,
     async (t) => {
       const peaks: number[] = []
-      // When garbage is collected depends on who else keeps the machine busy: what is bounded is so in one of three rounds.
-      while (peaks.length < 3 && !peaks.some(isBounded)) {
+      // When garbage is collected depends on who else keeps the machine busy: now and then it comes late, and takes twice as much.
+      while (peaks.length < 5 && !peaks.some(isBounded)) {
         peaks.push(await crowdPeakBytes(t, encoding))
       }
+      t.ok(Math.max(...peaks) <= 200 * mebibyte)
       t.ok(peaks.some(isBounded), `RSS over idle: ${peaks.map(mib).join(', ')}`)
     },
   )
