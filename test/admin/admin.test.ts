@@ -301,7 +301,9 @@ t.test('an upstream that lied about a name', async (t) => {
     const reader = await openNar(made, other.key)
     await made.transfers.idle()
     await fetchNarinfo(made, hello)
-    await isSettled(made.finder.inquire(hash).settled)
+    const { settled } = made.finder.inquire(hash)
+    await settled
+    await isSettled(settled)
     // What is being written is written before the folder goes.
     t.teardown(() => made.suspensions.suspend('b', '', 0))
     return { made, counted, reader }

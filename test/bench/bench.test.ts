@@ -82,8 +82,8 @@ t.test('a relay is as slow as it says, and changes nothing', async (t) => {
   for await (const piece of socket) pieces.push(piece as Buffer)
   const tookMs = performance.now() - began
   t.ok(Buffer.concat(pieces).equals(sent))
-  // 100 ms for the bytes, one round trip for the handshake and one for the question; timers may be a little early.
-  t.ok(tookMs >= 138, `${tookMs} ms`)
+  // 100 ms for the bytes, one round trip for the handshake and one for the question; each of many timers may be a little early.
+  t.ok(tookMs >= 130, `${tookMs} ms`)
 })
 
 t.test('a NAR that is made has the size and the hash of what is sent', async (t) => {

@@ -690,7 +690,6 @@ t.test('a decompression bomb is stopped early, in little memory', async (t) => {
   }
   for (const [name, [compression, bytes]] of Object.entries(bombs)) {
     for (const fileHash of [null, sha256(bytes)]) {
-      const started = performance.now()
       const grown = await peakGrowth(async () => {
         const job = jobFor(smallNar, file, { narSize: 1000 })
         const run = await runIngest(job, [{ ...gives(compression, bytes), fileHash }])
@@ -699,7 +698,6 @@ t.test('a decompression bomb is stopped early, in little memory', async (t) => {
         t.equal(run.file.length, 0, 'nothing was kept')
       })
       t.ok(grown < 64, `${name}: ${Math.round(grown)} MiB`)
-      t.ok(performance.now() - started < 5000, `${name}: in time`)
     }
   }
 })
