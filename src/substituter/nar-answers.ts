@@ -1,6 +1,7 @@
-import { isSameFile, type NarFileKey, type NarKey } from '../nix/nar-key.ts'
+import { isSameFile, narFileName, type NarFileKey, type NarKey } from '../nix/nar-key.ts'
 import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
+import type { StoredNar } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { ServedNar } from '../ports/evidence.ts'
 import type { Log } from '../ports/log.ts'
@@ -157,7 +158,11 @@ async function fromStore(
   if (file !== null && (await file.size()) === stored.fileBytes) {
     deps.keeper.used(key)
     const served = servedNar(answer, agreeing, deps.policy(), client)
-    const body = storedBody(file, stored.fileBytes, stored.etag)
+    const body = storedBody(file, stored, (error) => {
+      // A sector that is lost stays so: whoever asks next gets the NAR from an upstream.
+      deps.log.error({ event: 'store.unreadable', nar: narFileName(key), err: error })
+      void drop(deps, stored)
+    })
     const isTrusted = (): boolean => all().some((each) => isSameFile(each.stored.key, key))
     const watched = deps.bodies.watch(key, body, isTrusted)
     const { upstream } = answer.claim
@@ -165,10 +170,17 @@ async function fromStore(
   }
   // Somebody removed or cut the file behind Weir's back: fetch it again.
   await file?.close()
-  await deps.keeper.drop(stored).catch((error: unknown) => {
-    deps.log.error({ event: 'catalog.failed', err: error })
-  })
+  await drop(deps, stored)
   return null
+}
+
+async function drop(
+  { keeper, log }: Pick<NarAnswerDeps, 'keeper' | 'log'>,
+  stored: StoredNar,
+): Promise<void> {
+  await keeper.drop(stored).catch((error: unknown) => {
+    log.error({ event: 'catalog.failed', err: error })
+  })
 }
 
 /** Whether somebody has a trusted file in the compression that a key names. */
