@@ -1,3 +1,4 @@
+import { isMade } from '../nix/compression.ts'
 import { isSameFile, narFileName, type NarFileKey, type NarKey } from '../nix/nar-key.ts'
 import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
@@ -139,10 +140,13 @@ export async function peekNar(deps: NarAnswerDeps, key: NarFileKey): Promise<Nar
     const { etag, fileBytes } = exact.stored
     return { kind: 'found', etag, size: fileBytes }
   }
-  if (other !== null) return { kind: 'found', etag: null, size: null }
+  const canBeMade = isMade(key.compression)
+  if (other !== null && canBeMade) return { kind: 'found', etag: null, size: null }
   const inquiry = deps.finder.inquire(key.storePathHash)
   const answer = await trustedFor(inquiry, key)
-  return answer === null ? noClaim(inquiry) : { kind: 'found', etag: null, size: null }
+  return answer === null || !(canBeMade || isOffered(inquiry, key))
+    ? noClaim(inquiry)
+    : { kind: 'found', etag: null, size: null }
 }
 
 /** The file of a stored NAR; `null` where there is none. */
