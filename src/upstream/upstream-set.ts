@@ -6,6 +6,8 @@ import { createBreakingUpstream } from './breaking-upstream.ts'
 import { type Circuit, createCircuit, type Schedule, systemSchedule } from './circuit.ts'
 import { createLimitedUpstream } from './limited-upstream.ts'
 import { openUpstream } from './open-upstream.ts'
+import { createRetryingUpstream } from './retrying-upstream.ts'
+import { realTiming, type Timing } from './timing.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
 import { createUpstreamHealth } from './upstream-health.ts'
 
@@ -24,6 +26,7 @@ export type UpstreamSetDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly schedule?: Schedule
+  readonly timing?: Timing
 }
 
 type Connected = { readonly upstream: Upstream; readonly circuits: readonly Circuit[] }
@@ -32,7 +35,7 @@ type Connected = { readonly upstream: Upstream; readonly circuits: readonly Circ
 export function createUpstreamSet(
   options: readonly UpstreamOptions[],
   local: readonly Upstream[],
-  { clock, log, schedule = systemSchedule }: UpstreamSetDeps,
+  { clock, log, schedule = systemSchedule, timing = realTiming }: UpstreamSetDeps,
 ): UpstreamSet {
   const connect = (each: UpstreamOptions): Connected => {
     const circuits: Circuit[] = []
@@ -41,7 +44,9 @@ export function createUpstreamSet(
       circuits.push(circuit)
       return createBreakingUpstream(root, { circuit, clock, isAlone: () => health.allDown() })
     }
-    const upstream = createLimitedUpstream(breaking(openUpstream(each)), {
+    const { narinfoMs } = each
+    const asked = createRetryingUpstream(breaking(openUpstream(each)), { clock, timing, narinfoMs })
+    const upstream = createLimitedUpstream(asked, {
       maxNarinfos: each.maxConnections,
       narinfoMs: each.narinfoMs,
       queueMs: each.narinfoMs,
