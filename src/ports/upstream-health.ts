@@ -1,5 +1,3 @@
-import type { UpstreamErrorCode } from './upstream.ts'
-
 /** Whether an upstream is asked: `closed` yes, `open` not before its time, `probing` as soon as a probe succeeds. */
 export type CircuitState = 'closed' | 'open' | 'probing'
 
@@ -10,8 +8,8 @@ export type UpstreamHealth = {
   isDown(upstream: string): boolean
   /** Whether every upstream that can be down is; false where there is none. */
   allDown(): boolean
-  /** A NAR could not be had from it, for this reason. */
-  failed(upstream: string, code: UpstreamErrorCode): void
+  /** A NAR could not be had from it, for the reason that the code of an `UpstreamError` says; failures of one NAR count once. */
+  failed(upstream: string, code: string, nar: string): void
   /** A NAR came from it. */
   succeeded(upstream: string): void
 }

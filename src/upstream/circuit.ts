@@ -10,7 +10,7 @@ import {
 } from '../policy/breaker.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
-import { type Upstream, UpstreamError, type UpstreamErrorCode } from '../ports/upstream.ts'
+import { type Upstream, UpstreamError } from '../ports/upstream.ts'
 
 /** Acts after so many milliseconds, unless the returned function is called before. */
 export type Schedule = (ms: number, act: () => void) => () => void
@@ -44,10 +44,10 @@ export type Circuit = {
 }
 
 /** Codes that say that the upstream is down, not that this object cannot be had from it. */
-const outages: ReadonlySet<UpstreamErrorCode> = new Set(['connect', 'timeout', 'reset'])
+const outages: ReadonlySet<string> = new Set(['connect', 'timeout', 'reset'])
 
 /** Whether a code says that the host is down, whatever it was asked for. */
-export function isHostDown(code: UpstreamErrorCode): boolean {
+export function isHostDown(code: string): boolean {
   return outages.has(code)
 }
 

@@ -21,11 +21,13 @@ export function createUpstreamHealth(
       const names = [...circuitsOf().keys()]
       return names.length > 0 && names.every(isDown)
     },
-    failed(upstream, code) {
+    failed(upstream, code, nar) {
       if (!isHostDown(code)) return
+      // That it broke off may be this file's own fault.
+      const object = code === 'connect' ? null : nar
       // Which of its roots it was is not known: it went over to another one where it could.
       for (const circuit of of(upstream)) {
-        circuit.ended({ kind: 'failed', object: null, retryAfterMs: null })
+        circuit.ended({ kind: 'failed', object, retryAfterMs: null })
       }
     },
     succeeded(upstream) {

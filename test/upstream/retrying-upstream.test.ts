@@ -1,6 +1,7 @@
 import t from 'tap'
 import { parseDrvOutput } from '../../src/nix/drv-output.ts'
 import { UpstreamError, type UpstreamErrorCode } from '../../src/ports/upstream.ts'
+import { createLimitedUpstream } from '../../src/upstream/limited-upstream.ts'
 import { retryAfterOf } from '../../src/upstream/retry-after.ts'
 import { createRetryingUpstream } from '../../src/upstream/retrying-upstream.ts'
 import type { Timing } from '../../src/upstream/timing.ts'
@@ -139,3 +140,24 @@ t.test(
     t.equal(retryAfterOf({}, nowMs), null)
   },
 )
+
+t.test('narinfos wait for their turn with those of other clients, and not for ever', async (t) => {
+  const fake = createFakeUpstream('cache')
+  const answer = Promise.withResolvers<null>()
+  fake.answers.narinfo = () => answer.promise
+  const upstream = createLimitedUpstream(fake, { maxNarinfos: 1, narinfoMs: 60_000, queueMs: 20 })
+  // What ends the waiting keeps no process alive.
+  const alive = setInterval(() => undefined, 60_000)
+  const ask = (client: string) =>
+    upstream.narinfo(hash, patient, { client, isLastHope: false }).then(
+      () => 'absent',
+      (error: unknown) => (error instanceof UpstreamError ? error.code : 'aborted'),
+    )
+  const first = ask('a')
+  t.strictSame(await Promise.all([ask('a'), ask('b')]), ['overloaded', 'overloaded'])
+  clearInterval(alive)
+  const next = ask('b')
+  answer.resolve(null)
+  t.strictSame([await first, await next], ['absent', 'absent'])
+  t.equal(fake.asked.length, 2)
+})
