@@ -10,6 +10,7 @@ import type { Catalog } from './ports/catalog.ts'
 import { openState } from './open-state.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Evidence } from './ports/evidence.ts'
+import type { UpstreamHealth } from './ports/upstream-health.ts'
 import type { Log } from './ports/log.ts'
 import type { Settings } from './settings/settings.ts'
 import type { Recalls } from './state/recalls.ts'
@@ -58,6 +59,7 @@ export type Core = {
   readonly suspending: SuspendDeps
   readonly catalog: Catalog
   readonly evidence: Evidence
+  readonly health: UpstreamHealth
   readonly upkeep: Upkeep
   /** Takes another configuration, upstreams included, without a pause. */
   readonly reconfigure: (settings: Settings) => void
@@ -112,6 +114,7 @@ export async function assembleCore(
     isCacheStoring: () => storing.isOn(),
     suspended: () => policy.current().suspended,
     upstreams: () => policy.settings().upstreams.map(({ name }) => name),
+    circuitState: (upstream) => upstreams.health.state(upstream),
   })
   const base = { clock, log, meter: metrics, evidence, policy: policy.current }
   const suspending: SuspendDeps = { ...base, policy, suspensions }
@@ -134,6 +137,7 @@ export async function assembleCore(
     catalog,
     stopping,
     upstreams: upstreams.current,
+    health: upstreams.health,
     isRefuted: refutedClaims.has,
     lied: (hash, lie) => {
       punishLie(suspending, hash, lie)
@@ -155,6 +159,7 @@ export async function assembleCore(
       finder.forget(hash)
       substituter.changed(hash)
     },
+    health: upstreams.health,
     isRemote: (upstream) => !local.some(({ name }) => name === upstream),
   })
   const substituter: Substituter = createSubstituter({
@@ -176,7 +181,7 @@ export async function assembleCore(
   rebuilding.startWhereDue()
   return {
     ...{ substituter, finder, keeper, transfers, metrics, policy, recalls, suspending },
-    ...{ catalog, evidence, listings, readAhead, storing, upkeep },
+    ...{ catalog, evidence, listings, readAhead, storing, upkeep, health: upstreams.health },
     pinning: createPinning({
       ...{ pins, catalog, keeper, clock, log },
       look: (hash) => lookAtPath({ finder }, hash),

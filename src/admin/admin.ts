@@ -1,6 +1,7 @@
 import type { StorePathHash } from '../nix/store-path.ts'
 import type { PublicKey } from '../nix/signature.ts'
 import type { Block } from '../policy/block.ts'
+import type { CircuitState, UpstreamHealth } from '../ports/upstream-health.ts'
 import type { Log } from '../ports/log.ts'
 import type { LoadedSettings } from '../settings/load-settings.ts'
 import { checkOwnKey } from '../settings/own-key.ts'
@@ -26,6 +27,8 @@ export type UpstreamState = {
   /** Why it is suspended; `null` where it is not. */
   readonly suspended: string | null
   readonly sinceMs: number | null
+  /** Whether it is asked: not where it failed several times, or asked for a pause. */
+  readonly circuit: CircuitState
 }
 
 /** What the operator of a running Weir can do. */
@@ -58,6 +61,7 @@ export type AdminDeps = Omit<ExplainDeps, 'policy'> &
       lift(block: Block): Promise<boolean>
     }
     readonly suspending: SuspendDeps
+    readonly health: Pick<UpstreamHealth, 'state'>
     readonly ownKey: PublicKey
     readonly load: () => Promise<LoadedSettings>
     readonly reconfigure: (settings: Settings) => void
@@ -105,7 +109,12 @@ export function createAdmin(deps: AdminDeps): Admin {
         .filter((name) => !configured.includes(name))
       return [...configured, ...others].map((name) => {
         const entry = suspended.find(({ upstream }) => upstream === name)
-        return { upstream: name, suspended: entry?.why ?? null, sinceMs: entry?.sinceMs ?? null }
+        return {
+          upstream: name,
+          suspended: entry?.why ?? null,
+          sinceMs: entry?.sinceMs ?? null,
+          circuit: deps.health.state(name),
+        }
       })
     },
     async suspend(upstream, why) {
