@@ -30,6 +30,7 @@ import { createSubstituter, type Substituter } from './substituter/substituter.t
 import { createTransfers, type Transfers } from './substituter/transfers.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import type { Upkeep } from './upkeep/upkeep.ts'
+import { hasTlsFiles } from './upstream/tls-options.ts'
 import { upstreamOptions } from './upstream/upstream-options.ts'
 import { createUpstreamSet } from './upstream/upstream-set.ts'
 
@@ -197,7 +198,8 @@ export async function assembleCore(
     }),
     reconfigure(settings) {
       const options = optionsOf(settings)
-      if (!isDeepStrictEqual(options, optionsOf(policy.settings()))) {
+      const isSame = isDeepStrictEqual(options, optionsOf(policy.settings()))
+      if (!isSame || options.some(hasTlsFiles)) {
         upstreams.replace(options)
         ingest.configure({ upstreams: options })
       }

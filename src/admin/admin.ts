@@ -4,6 +4,7 @@ import type { Block } from '../policy/block.ts'
 import type { CircuitState, UpstreamHealth } from '../ports/upstream-health.ts'
 import type { Log } from '../ports/log.ts'
 import type { LoadedSettings } from '../settings/load-settings.ts'
+import { checkExposure } from '../settings/access-checks.ts'
 import { checkOwnKey } from '../settings/own-key.ts'
 import type { Settings } from '../settings/settings.ts'
 import { explain, type ExplainDeps, type ExplainOptions } from './explain.ts'
@@ -82,6 +83,7 @@ export function createAdmin(deps: AdminDeps): Admin {
     checkOwnKey(loaded.settings, deps.ownKey)
     const before = policy.current().epoch
     const { settings, needRestart } = keepRestartOnly(policy.settings(), loaded.settings)
+    checkExposure(settings)
     deps.reconfigure(settings)
     const { epoch } = policy.current()
     const isPolicyChanged = epoch !== before

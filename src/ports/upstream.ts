@@ -14,6 +14,10 @@ export type UpstreamErrorCode =
   | 'breaker-open'
   /** Weir itself has too many questions to it. */
   | 'overloaded'
+  /** What Weir was to show it cannot be read. */
+  | 'credentials'
+  /** One of the two does not believe the other's certificate. */
+  | 'tls'
   | 'too-large'
   | 'unexpected-encoding'
   | 'url-refused'

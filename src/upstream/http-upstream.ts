@@ -3,8 +3,13 @@ import { maxNarinfoBytes } from '../nix/narinfo.ts'
 import { maxRealisationBytes } from '../nix/realisation.ts'
 import { type Upstream, type UpstreamBody, UpstreamError } from '../ports/upstream.ts'
 import { decodeBody } from './body-encoding.ts'
-import type { Lookup } from './guarded-connector.ts'
-import { createHttpClient, giveUp, type HttpClient, type Response } from './http-client.ts'
+import {
+  createHttpClient,
+  giveUp,
+  type HttpClient,
+  type HttpWorld,
+  type Response,
+} from './http-client.ts'
 import { retryAfterOf } from './retry-after.ts'
 import { asUpstreamError } from './upstream-failure.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
@@ -14,11 +19,14 @@ const maxLogConnections = 4
 const maxCacheInfoBytes = 64 * 1024
 
 /** A binary cache over http or https. */
-export function createHttpUpstream(options: UpstreamOptions, lookup?: Lookup): Upstream {
+export function createHttpUpstream(
+  options: UpstreamOptions,
+  world: Partial<HttpWorld> = {},
+): Upstream {
   const root = new URL(`${options.url}/`)
-  const client = createHttpClient(options, options.maxConnections, lookup)
+  const client = createHttpClient(options, options.maxConnections, world)
   // Logs go out at their reader's speed: they have connections of their own, so that nobody holds those of the narinfos.
-  const logClient = createHttpClient(options, maxLogConnections, lookup)
+  const logClient = createHttpClient(options, maxLogConnections, world)
 
   const get = async (
     url: URL,
