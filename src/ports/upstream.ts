@@ -26,15 +26,18 @@ export class UpstreamError extends Error {
   readonly code: UpstreamErrorCode
   /** The HTTP status, where the code is `status`. */
   readonly status: number | null
+  /** How long it asks not to be asked (`Retry-After`), in milliseconds; `null` where it does not say. */
+  readonly retryAfterMs: number | null
 
   constructor(
     code: UpstreamErrorCode,
     message: string,
-    options?: ErrorOptions & { readonly status?: number },
+    options?: ErrorOptions & { readonly status?: number; readonly retryAfterMs?: number | null },
   ) {
     super(message, options)
     this.code = code
     this.status = options?.status ?? null
+    this.retryAfterMs = options?.retryAfterMs ?? null
   }
 }
 
