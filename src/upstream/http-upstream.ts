@@ -10,8 +10,10 @@ import {
   type HttpWorld,
   type Response,
 } from './http-client.ts'
+import { bodyOf, encodingOf } from './response-body.ts'
+import { resumedBody } from './resumed-body.ts'
 import { retryAfterOf } from './retry-after.ts'
-import { asUpstreamError } from './upstream-failure.ts'
+import { realTiming, type Timing } from './timing.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
 import { resolveNarUrl } from './url-rules.ts'
 
@@ -22,6 +24,7 @@ const maxCacheInfoBytes = 64 * 1024
 export function createHttpUpstream(
   options: UpstreamOptions,
   world: Partial<HttpWorld> = {},
+  timing: Timing = realTiming,
 ): Upstream {
   const root = new URL(`${options.url}/`)
   const client = createHttpClient(options, options.maxConnections, world)
@@ -47,8 +50,13 @@ export function createHttpUpstream(
     },
     async nar(url, signal) {
       const address = resolveNarUrl(root, url, options.redirectHosts)
-      const response = await get(address, signal, 'identity')
-      return response && plainBody(response, signal)
+      const accept = 'identity'
+      const response = await get(address, signal, accept)
+      if (response === null) return null
+      refuseEncoded(response)
+      const ask = (headers: Readonly<Record<string, string>>): Promise<Response> =>
+        client.get({ url: address, signal, accept, headers })
+      return resumedBody(response, { ask, timing }, signal)
     },
     async buildLog(derivation, signal) {
       const url = new URL(`log/${derivation}`, root)
@@ -77,14 +85,14 @@ async function definite(response: Response): Promise<Response | null> {
   })
 }
 
-function encodingOf(response: Response): string {
-  const encoding = response.headers['content-encoding']
-  return typeof encoding === 'string' ? encoding.trim().toLowerCase() : 'identity'
+function plainBody(response: Response, signal: AbortSignal): UpstreamBody {
+  refuseEncoded(response)
+  return bodyOf(response, signal)
 }
 
-function plainBody(response: Response, signal: AbortSignal): UpstreamBody {
+function refuseEncoded(response: Response): void {
   const encoding = encodingOf(response)
-  if (encoding === 'identity' || encoding === '') return bodyOf(response, signal)
+  if (encoding === 'identity') return
   response.body.destroy()
   throw new UpstreamError('unexpected-encoding', `the body came with Content-Encoding ${encoding}`)
 }
@@ -95,15 +103,6 @@ function decodedBody(response: Response, signal: AbortSignal): UpstreamBody {
   } catch (error) {
     response.body.destroy()
     throw error
-  }
-}
-
-/** The body, whose failures are `UpstreamError`s; leaving the loop early closes the connection. */
-async function* bodyOf(response: Response, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const chunk of response.body) yield chunk as Uint8Array
-  } catch (error) {
-    throw asUpstreamError(error, signal)
   }
 }
 

@@ -45,7 +45,8 @@ export function createUpstreamSet(
       return createBreakingUpstream(root, { circuit, clock, isAlone: () => health.allDown() })
     }
     const { narinfoMs } = each
-    const asked = createRetryingUpstream(breaking(openUpstream(each)), { clock, timing, narinfoMs })
+    const roots = openUpstream(each, breaking)
+    const asked = createRetryingUpstream(roots, { clock, timing, narinfoMs })
     const upstream = createLimitedUpstream(asked, {
       maxNarinfos: each.maxConnections,
       narinfoMs: each.narinfoMs,

@@ -23,6 +23,8 @@ import { findInNetrc, parseNetrc } from '../../src/upstream/netrc.ts'
 import { createProxyFor } from '../../src/upstream/proxy.ts'
 import { tlsFailure } from '../../src/upstream/tls-failure.ts'
 import type { UpstreamOptions } from '../../src/upstream/upstream-options.ts'
+import { createCircuit } from '../../src/upstream/circuit.ts'
+import { createManualSchedule } from '../fakes/manual-schedule.ts'
 import { createFixedClock } from '../fakes/fixed-clock.ts'
 import { createSilentLog } from '../fakes/silent-log.ts'
 import { plainUpstream } from '../fakes/upstream-options.ts'
@@ -312,15 +314,16 @@ t.test('what Weir itself lacks is no outage of the upstream', async (t) => {
   const cache = await serve(t, (_, response) => response.end('there'))
   const path = join(workFolder(t), 'token')
   let nowMs = 0
-  const upstream = createBreakingUpstream(
-    upstreamAt(
-      t,
-      cache.url,
-      { credentials: { ...none, tokenFile: path } },
-      { env: {}, nowMs: () => nowMs },
-    ),
-    { clock: createFixedClock(0), log: createSilentLog() },
+  const root = upstreamAt(
+    t,
+    cache.url,
+    { credentials: { ...none, tokenFile: path } },
+    { env: {}, nowMs: () => nowMs },
   )
+  const clock = createFixedClock(0)
+  const { schedule } = createManualSchedule()
+  const circuit = createCircuit(root, { clock, log: createSilentLog(), schedule, probeMs: 60_000 })
+  const upstream = createBreakingUpstream(root, { circuit, clock, isAlone: () => false })
   for (let tries = 0; tries < 10; tries++) {
     t.equal((await mustFail(upstream)).code, 'credentials')
     nowMs += 1000
