@@ -321,7 +321,7 @@ t.test('what Weir itself lacks is no outage of the upstream', async (t) => {
     { env: {}, nowMs: () => nowMs },
   )
   const clock = createFixedClock(0)
-  const { schedule } = createManualSchedule()
+  const { schedule } = createManualSchedule(clock)
   const circuit = createCircuit(root, { clock, log: createSilentLog(), schedule, probeMs: 60_000 })
   const upstream = createBreakingUpstream(root, { circuit, clock, isAlone: () => false })
   for (let tries = 0; tries < 10; tries++) {
