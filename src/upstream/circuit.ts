@@ -44,7 +44,9 @@ export type Circuit = {
 }
 
 /** Codes that say that the upstream is down, not that this object cannot be had from it. */
-const outages: ReadonlySet<string> = new Set(['connect', 'timeout', 'reset'])
+const outages: ReadonlySet<string> = new Set(['connect', 'timeout', 'reset', 'tls'])
+/** Codes that say nothing of the upstream: it was not asked. */
+const unasked: ReadonlySet<string> = new Set(['breaker-open', 'overloaded', 'credentials'])
 
 /** Whether a code says that the host is down, whatever it was asked for. */
 export function isHostDown(code: string): boolean {
@@ -103,6 +105,11 @@ export function createCircuit(
       closing.abort()
     },
   }
+}
+
+/** Whether a code says that the upstream was not even asked. */
+export function isUnasked(code: string): boolean {
+  return unasked.has(code)
 }
 
 /** Whether an error speaks against the upstream: it is down, or says itself that it cannot. */

@@ -50,6 +50,9 @@ export function createHttpClient(
       pipelining: 1,
       maxHeaderSize: 64 * 1024,
       allowH2: false,
+      // A name that leads elsewhere by now is asked for anew within this time; after a failure it is at once.
+      clientTtl: 60_000,
+      keepAliveMaxTimeout: 30_000,
     })
   const routes = createHttpRoutes({
     ...{ options, pool, env },
