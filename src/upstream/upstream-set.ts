@@ -21,9 +21,13 @@ export function createUpstreamSet(
   local: readonly Upstream[],
   deps: { readonly clock: Clock; readonly log: Log },
 ): UpstreamSet {
+  const breaking = (root: Upstream): Upstream => createBreakingUpstream(root, deps)
+  const hedged = (upstream: string) => () => {
+    deps.log.debug({ event: 'upstream.hedged', upstream })
+  }
   const connect = (next: readonly UpstreamOptions[]): readonly Upstream[] =>
     next.map((each) =>
-      createLimitedUpstream(createBreakingUpstream(openUpstream(each), deps), {
+      createLimitedUpstream(openUpstream(each, breaking, hedged(each.name)), {
         maxNarinfos: each.maxConnections,
         narinfoMs: each.narinfoMs,
         queueMs: each.narinfoMs,
