@@ -3,10 +3,16 @@ import { maxNarinfoBytes } from '../nix/narinfo.ts'
 import { maxRealisationBytes } from '../nix/realisation.ts'
 import { type Upstream, type UpstreamBody, UpstreamError } from '../ports/upstream.ts'
 import { decodeBody } from './body-encoding.ts'
-import type { Lookup } from './guarded-connector.ts'
-import { createHttpClient, giveUp, type HttpClient, type Response } from './http-client.ts'
+import {
+  createHttpClient,
+  giveUp,
+  type HttpClient,
+  type HttpWorld,
+  type Response,
+} from './http-client.ts'
 import { bodyOf, encodingOf } from './response-body.ts'
 import { resumedBody } from './resumed-body.ts'
+import { retryAfterOf } from './retry-after.ts'
 import { realTiming, type Timing } from './timing.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
 import { resolveNarUrl } from './url-rules.ts'
@@ -17,13 +23,13 @@ const maxCacheInfoBytes = 64 * 1024
 /** A binary cache over http or https. */
 export function createHttpUpstream(
   options: UpstreamOptions,
-  lookup?: Lookup,
+  world: Partial<HttpWorld> = {},
   timing: Timing = realTiming,
 ): Upstream {
   const root = new URL(`${options.url}/`)
-  const client = createHttpClient(options, options.maxConnections, lookup)
+  const client = createHttpClient(options, options.maxConnections, world)
   // Logs go out at their reader's speed: they have connections of their own, so that nobody holds those of the narinfos.
-  const logClient = createHttpClient(options, maxLogConnections, lookup)
+  const logClient = createHttpClient(options, maxLogConnections, world)
 
   const get = async (
     url: URL,
@@ -73,7 +79,10 @@ async function definite(response: Response): Promise<Response | null> {
   if (statusCode === 200) return response
   await giveUp(response)
   if (statusCode === 404 || statusCode === 410) return null
-  throw new UpstreamError('status', `status ${statusCode}`, { status: statusCode })
+  throw new UpstreamError('status', `status ${statusCode}`, {
+    status: statusCode,
+    retryAfterMs: retryAfterOf(response.headers, Date.now()),
+  })
 }
 
 function plainBody(response: Response, signal: AbortSignal): UpstreamBody {
