@@ -45,7 +45,9 @@ export function createUpstreamSet(
       return createBreakingUpstream(root, { circuit, clock, isAlone: () => health.allDown() })
     }
     const { narinfoMs } = each
-    const roots = openUpstream(each, breaking)
+    const roots = openUpstream(each, breaking, () => {
+      log.debug({ event: 'upstream.hedged', upstream: each.name })
+    })
     const asked = createRetryingUpstream(roots, { clock, timing, narinfoMs })
     const upstream = createLimitedUpstream(asked, {
       maxNarinfos: each.maxConnections,
