@@ -1,5 +1,6 @@
 import { quoteName } from './describe-found.ts'
 import { formatKeyPath } from './key-path.ts'
+import { ignoredS3Keys } from './s3-url.ts'
 import { type SettingsDocument } from './schema.ts'
 import { takenEntries } from './shadowed-rules.ts'
 
@@ -16,6 +17,7 @@ export function findWarnings(document: SettingsDocument): readonly string[] {
       ({ name }) =>
         `The upstream "${name}" is insecure_unsigned: its paths need no signature; Weir never signs them.`,
     ),
+    ...upstream.flatMap(passedOver),
     ...unreachable(document).map(
       (name) =>
         `The upstream "${name}" is allowed by no rule, and policy.unmatched is "deny": nothing is ever taken from it.`,
@@ -27,6 +29,20 @@ export function findWarnings(document: SettingsDocument): readonly string[] {
       : [
           'policy.enforce is false, report only: what the rules would refuse is served, and not signed by Weir.',
         ]),
+  ]
+}
+
+/** Keys of an S3 URL that only Nix goes by. */
+function passedOver({
+  name,
+  url,
+  mirrors,
+}: SettingsDocument['upstream'][number]): readonly string[] {
+  const keys = new Set([url, ...mirrors].flatMap(ignoredS3Keys))
+  if (keys.size === 0) return []
+  const listed = [...keys].map((key) => quoteName(key)).join(', ')
+  return [
+    `The upstream "${name}" has a URL with ${listed}: Weir only reads, and passes over what says how Nix writes or asks.`,
   ]
 }
 

@@ -5,6 +5,7 @@ import { type Upstream, type UpstreamBody, UpstreamError } from '../ports/upstre
 import { decodeBody } from './body-encoding.ts'
 import type { Lookup } from './guarded-connector.ts'
 import { createHttpClient, giveUp, type HttpClient, type Response } from './http-client.ts'
+import { readAll } from './read-all.ts'
 import { asUpstreamError } from './upstream-failure.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
 import { resolveNarUrl } from './url-rules.ts'
@@ -93,15 +94,4 @@ async function* bodyOf(response: Response, signal: AbortSignal): AsyncGenerator<
   } catch (error) {
     throw asUpstreamError(error, signal)
   }
-}
-
-async function readAll(body: UpstreamBody, maxBytes: number): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of body) {
-    bytes += chunk.length
-    if (bytes > maxBytes) throw new UpstreamError('too-large', `more than ${maxBytes} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
 }
