@@ -14,6 +14,8 @@ export type UpstreamErrorCode =
   | 'breaker-open'
   /** Weir itself has too many questions to it. */
   | 'overloaded'
+  /** What Weir was to show it cannot be read. */
+  | 'credentials'
   | 'too-large'
   | 'unexpected-encoding'
   | 'url-refused'

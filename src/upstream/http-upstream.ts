@@ -4,7 +4,13 @@ import { maxRealisationBytes } from '../nix/realisation.ts'
 import { type Upstream, type UpstreamBody, UpstreamError } from '../ports/upstream.ts'
 import { decodeBody } from './body-encoding.ts'
 import type { Lookup } from './guarded-connector.ts'
-import { createHttpClient, giveUp, type HttpClient, type Response } from './http-client.ts'
+import {
+  createHttpClient,
+  giveUp,
+  type HttpClient,
+  isRedirect,
+  type Response,
+} from './http-client.ts'
 import { readAll } from './read-all.ts'
 import { asUpstreamError } from './upstream-failure.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
@@ -13,12 +19,25 @@ import { resolveNarUrl } from './url-rules.ts'
 const maxLogConnections = 4
 const maxCacheInfoBytes = 64 * 1024
 
+/** What makes a kind of cache that is asked over http or https. */
+export type HttpKind = {
+  readonly createClient: typeof createHttpClient
+  /** `Accept-Encoding` of narinfos; `identity` refuses every encoding. */
+  readonly acceptNarinfo: string
+}
+
+const plainHttp: HttpKind = { createClient: createHttpClient, acceptNarinfo: 'identity' }
+
 /** A binary cache over http or https. */
-export function createHttpUpstream(options: UpstreamOptions, lookup?: Lookup): Upstream {
+export function createHttpUpstream(
+  options: UpstreamOptions,
+  lookup?: Lookup,
+  { createClient, acceptNarinfo }: HttpKind = plainHttp,
+): Upstream {
   const root = new URL(`${options.url}/`)
-  const client = createHttpClient(options, options.maxConnections, lookup)
+  const client = createClient(options, options.maxConnections, lookup)
   // Logs go out at their reader's speed: they have connections of their own, so that nobody holds those of the narinfos.
-  const logClient = createHttpClient(options, maxLogConnections, lookup)
+  const logClient = createClient(options, maxLogConnections, lookup)
 
   const get = async (
     url: URL,
@@ -34,8 +53,9 @@ export function createHttpUpstream(options: UpstreamOptions, lookup?: Lookup): U
       return response && (await readAll(plainBody(response, signal), maxCacheInfoBytes))
     },
     async narinfo(hash, signal) {
-      const response = await get(new URL(`${hash}.narinfo`, root), signal, 'identity')
-      return response && (await readAll(plainBody(response, signal), maxNarinfoBytes))
+      const response = await get(new URL(`${hash}.narinfo`, root), signal, acceptNarinfo)
+      const readBody = acceptNarinfo === 'identity' ? plainBody : decodedBody
+      return response && (await readAll(readBody(response, signal), maxNarinfoBytes))
     },
     async nar(url, signal) {
       const address = resolveNarUrl(root, url, options.redirectHosts)
@@ -63,6 +83,9 @@ async function definite(response: Response): Promise<Response | null> {
   if (statusCode === 200) return response
   await giveUp(response)
   if (statusCode === 404 || statusCode === 410) return null
+  if (isRedirect(statusCode)) {
+    throw new UpstreamError('redirect-refused', `status ${statusCode} without a Location`)
+  }
   throw new UpstreamError('status', `status ${statusCode}`, { status: statusCode })
 }
 
