@@ -1,26 +1,31 @@
 /** Puts the parts together that answer: from the store outwards, around the policy of the moment. */
 import { isDeepStrictEqual } from 'node:util'
+import { forget, type ForgetReport } from './admin/forget.ts'
 import { createLivePolicy, type LivePolicy } from './admin/live-policy.ts'
 import { createPinning, type Pinning } from './admin/pins.ts'
 import { punishLie, type SuspendDeps } from './admin/suspend.ts'
 import { createIngestPool } from './ingest/ingest-pool.ts'
 import type { SecretKey } from './nix/signature.ts'
+import type { StorePathHash } from './nix/store-path.ts'
 import { assembleKeeping, type Keeping } from './keeping.ts'
 import type { Catalog } from './ports/catalog.ts'
 import { openState } from './open-state.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Evidence } from './ports/evidence.ts'
 import type { Log } from './ports/log.ts'
+import type { NetworkState } from './ports/network-state.ts'
 import type { Settings } from './settings/settings.ts'
 import type { Recalls } from './state/recalls.ts'
 import { recordKeyOf } from './state/record-key.ts'
 import { createImportUpstream } from './store/import-upstream.ts'
+import { createAbsences } from './substituter/absences.ts'
 import type { VerifyStored } from './substituter/adopt-nar.ts'
 import { createBuildLogs } from './substituter/build-logs.ts'
 import { createListings, type Listings } from './substituter/listings.ts'
 import { fetchPath, lookAtPath } from './substituter/fetch-path.ts'
 import { createPathFinder, type PathFinder } from './substituter/find-path.ts'
 import { createReadAhead, type ReadAhead } from './substituter/read-ahead.ts'
+import type { Reach } from './substituter/reach.ts'
 import { createRealisations, type Realisations } from './substituter/realisations.ts'
 import { createRefutedClaims } from './substituter/refuted-claims.ts'
 import type { Storing } from './keeper/storing.ts'
@@ -29,7 +34,7 @@ import { createSubstituter, type Substituter } from './substituter/substituter.t
 import { createTransfers, type Transfers } from './substituter/transfers.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import type { Upkeep } from './upkeep/upkeep.ts'
-import { upstreamOptions } from './upstream/upstream-options.ts'
+import { askedUpstreams, type UpstreamOptions } from './upstream/upstream-options.ts'
 import { createUpstreamSet } from './upstream/upstream-set.ts'
 
 export type CoreOptions = {
@@ -59,6 +64,9 @@ export type Core = {
   readonly catalog: Catalog
   readonly evidence: Evidence
   readonly upkeep: Upkeep
+  readonly network: () => NetworkState
+  /** Forgets what upstreams said of a path. */
+  readonly forget: (hash: StorePathHash) => ForgetReport
   /** Takes another configuration, upstreams included, without a pause. */
   readonly reconfigure: (settings: Settings) => void
 }
@@ -74,8 +82,7 @@ export async function assembleCore(
   }
   const state = await openState(initial, { clock, log, catalogRenewed }, resources)
   const { store, catalog, evidence, recalls, suspensions, pins } = state
-  const optionsOf = (settings: Settings) =>
-    settings.upstreams.map((upstream) => upstreamOptions(upstream, settings, version))
+  const optionsOf = (settings: Settings) => askedUpstreams(settings, version)
   const local = [createImportUpstream(store)]
   const upstreams = createUpstreamSet(optionsOf(initial), local, { clock, log })
   resources.defer(() => upstreams.close())
@@ -90,6 +97,20 @@ export async function assembleCore(
   )
   resources.defer(() => ingest.close())
 
+  const isOffline = (): boolean => policy.settings().network.mode === 'offline'
+  const network = (): NetworkState => (isOffline() ? 'offline' : 'online')
+  const reach: Reach = {
+    isOffline,
+    isDown: () => false,
+    isRemote: (upstream) => !local.some(({ name }) => name === upstream),
+  }
+  const absences = createAbsences({
+    clock,
+    ttlMs: (name) => {
+      const { upstreams } = policy.settings()
+      return upstreams.find((upstream) => upstream.name === name)?.negativeTtlMs ?? 0
+    },
+  })
   const refutedClaims = createRefutedClaims(clock)
   const policy = createLivePolicy(initial, {
     recalls,
@@ -110,6 +131,7 @@ export async function assembleCore(
     cachePinnedBytes: () => keeper.room().pinned,
     cacheFreeBytes: () => keeper.room().free ?? NaN,
     isCacheStoring: () => storing.isOn(),
+    isOffline: () => network() !== 'online',
     suspended: () => policy.current().suspended,
     upstreams: () => policy.settings().upstreams.map(({ name }) => name),
   })
@@ -130,9 +152,7 @@ export async function assembleCore(
     resources,
   )
   const finder: PathFinder = createPathFinder({
-    ...base,
-    catalog,
-    stopping,
+    ...{ ...base, catalog, stopping, absences, reach },
     upstreams: upstreams.current,
     isRefuted: refutedClaims.has,
     lied: (hash, lie) => {
@@ -155,11 +175,11 @@ export async function assembleCore(
       finder.forget(hash)
       substituter.changed(hash)
     },
-    isRemote: (upstream) => !local.some(({ name }) => name === upstream),
+    isRemote: reach.isRemote,
   })
   const substituter: Substituter = createSubstituter({
     ...base,
-    ...{ storeDir, signing, finder, transfers, store, keeper, storing, verifyStored },
+    ...{ storeDir, signing, finder, transfers, store, keeper, storing, verifyStored, reach },
     encoding: () => policy.settings().nar.encoding,
   })
   const readAhead = createReadAhead({
@@ -167,7 +187,7 @@ export async function assembleCore(
     ...{ finder, transfers, stopping },
     encoding: () => policy.settings().nar.encoding,
     // What cannot be kept would be fetched for nobody.
-    limit: () => (storing.isOn() ? policy.settings().nar.readAhead : 0),
+    limit: () => (storing.isOn() && network() === 'online' ? policy.settings().nar.readAhead : 0),
     busyAt: initial.nar.maxTransfers / 2,
   })
   const listings: Listings = createListings({
@@ -176,7 +196,7 @@ export async function assembleCore(
   rebuilding.startWhereDue()
   return {
     ...{ substituter, finder, keeper, transfers, metrics, policy, recalls, suspending },
-    ...{ catalog, evidence, listings, readAhead, storing, upkeep },
+    ...{ catalog, evidence, listings, readAhead, storing, upkeep, network },
     pinning: createPinning({
       ...{ pins, catalog, keeper, clock, log },
       look: (hash) => lookAtPath({ finder }, hash),
@@ -190,14 +210,31 @@ export async function assembleCore(
       isEnabled: () => policy.settings().policy.realisations,
       timeoutMs: initial.timeouts.narinfoMs,
     }),
+    forget: (hash) => forget({ finder, substituter, refutedClaims, transfers, log }, hash),
     reconfigure(settings) {
-      const options = optionsOf(settings)
-      if (!isDeepStrictEqual(options, optionsOf(policy.settings()))) {
+      const [options, before] = [optionsOf(settings), optionsOf(policy.settings())]
+      if (!isDeepStrictEqual(options, before)) {
         upstreams.replace(options)
         ingest.configure({ upstreams: options })
+        for (const name of changedNames(before, options)) absences.forgetUpstream(name)
       }
+      const wasOffline = isOffline()
       policy.reconfigure(settings)
+      if (isOffline() !== wasOffline) {
+        log.warn({ event: 'network.mode', mode: settings.network.mode })
+        if (isOffline()) transfers.cutFetches()
+      }
       void keeper.tend()
     },
   }
+}
+
+/** The upstreams of before that are gone, or that are another cache now. */
+function changedNames(
+  before: readonly UpstreamOptions[],
+  now: readonly UpstreamOptions[],
+): readonly string[] {
+  const isSame = (one: UpstreamOptions): boolean =>
+    now.some((other) => isDeepStrictEqual(one, other))
+  return before.filter((one) => !isSame(one)).map(({ name }) => name)
 }

@@ -7,6 +7,7 @@ import { type AskDeps, askUpstreams } from './ask-upstreams.ts'
 import { expiryBy } from './expiry.ts'
 import { createExpectedNames, type ExpectedNames } from './expected-names.ts'
 import type { Inquiry } from './inquiry.ts'
+import { isOutOfReach } from './reach.ts'
 import { judgeStored, type StoredAnswer } from './stored-answers.ts'
 
 /** What Weir knows of paths: from the store, judged again by today's policy, and from the upstreams. */
@@ -15,7 +16,7 @@ export type PathFinder = {
   stored(hash: StorePathHash): Promise<readonly StoredAnswer[]>
   /** Everything that is stored of a path, trusted or not. */
   records(hash: StorePathHash): Promise<readonly StoredNar[]>
-  /** The question to the upstreams: running, remembered, or asked now. */
+  /** The question to the upstreams: running, remembered, or asked now; anew where all who answered are down. */
   inquire(hash: StorePathHash): Inquiry
   /** The question to the upstreams, where it runs or is remembered. */
   known(hash: StorePathHash): Inquiry | null
@@ -25,8 +26,16 @@ export type PathFinder = {
   readonly names: ExpectedNames
   /** Forgets what was judged by an earlier policy. */
   policyChanged(): void
-  /** Forgets what upstreams said of a path. */
-  forget(hash: StorePathHash): void
+  /** Forgets what upstreams said of a path: whoever wants it next asks them anew. */
+  forget(hash: StorePathHash): Forgotten
+}
+
+/** What was known of a path before it was forgotten. */
+export type Forgotten = {
+  /** The upstreams that were believed not to have it. */
+  readonly absentAt: readonly string[]
+  /** Whether somebody's trusted claim was remembered, or a question ran. */
+  readonly isRemembered: boolean
 }
 
 export type FindDeps = AskDeps & {
@@ -57,6 +66,7 @@ export function createPathFinder(deps: FindDeps): PathFinder {
   const fruitless = new LRUCache<StorePathHash, Inquiry>({
     maxSize: maxFruitlessBytes,
     ttl: rememberedMs,
+    ...expiryBy(deps.clock),
     sizeCalculation: (inquiry) => inquiryBytes(inquiry),
   })
 
@@ -102,6 +112,10 @@ export function createPathFinder(deps: FindDeps): PathFinder {
 
   const known = (hash: StorePathHash): Inquiry | null =>
     inquiries.get(hash) ?? remembered.get(hash) ?? null
+  const reachable = (hash: StorePathHash): Inquiry | null => {
+    const inquiry = remembered.get(hash)
+    return inquiry === undefined || isOutOfReach(deps.reach, inquiry) ? null : inquiry
+  }
   const records = (hash: StorePathHash): Promise<readonly StoredNar[]> => findStored(deps, hash)
 
   return {
@@ -109,7 +123,7 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     known,
     fruitless: (hash) => fruitless.get(hash) ?? null,
     records,
-    inquire: (hash) => known(hash) ?? ask(hash),
+    inquire: (hash) => inquiries.get(hash) ?? reachable(hash) ?? ask(hash),
     async stored(hash) {
       const found = await records(hash)
       return judgeStored(deps.policy(), found, names.expected(hash))
@@ -122,8 +136,12 @@ export function createPathFinder(deps: FindDeps): PathFinder {
       names.clear()
     },
     forget(hash) {
-      inquiries.delete(hash)
-      remembered.delete(hash)
+      const isRunning = inquiries.delete(hash)
+      const isRemembered = remembered.delete(hash)
+      return {
+        absentAt: deps.absences.forget(hash),
+        isRemembered: isRunning || isRemembered,
+      }
     },
   }
 }

@@ -1,5 +1,5 @@
 import { isSameFile, type NarFileKey, type NarKey } from '../nix/nar-key.ts'
-import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
+import { isOffline, isOutage, type TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { ServedNar } from '../ports/evidence.ts'
@@ -185,9 +185,10 @@ export async function trustedFor(inquiry: Inquiry, key: NarKey): Promise<Trusted
   return trustedNow(inquiry, key)
 }
 
-/** What there is to say where nothing is trusted. */
+/** What there is to say where nothing is trusted. Whoever asks nobody by choice has no more than what is stored: the rest is absent. */
 export function noClaim(inquiry: Inquiry): NoClaim {
   const { slots } = inquiry
   const suspended = [...inquiry.askedUnder.suspended]
-  return { kind: slots.some(isOutage) ? 'unknown' : 'absent', slots, suspended }
+  const isUnknown = slots.some((slot) => isOutage(slot) && !isOffline(slot))
+  return { kind: isUnknown ? 'unknown' : 'absent', slots, suspended }
 }
