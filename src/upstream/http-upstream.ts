@@ -5,6 +5,7 @@ import { type Upstream, type UpstreamBody, UpstreamError } from '../ports/upstre
 import { decodeBody } from './body-encoding.ts'
 import type { Lookup } from './guarded-connector.ts'
 import { createHttpClient, giveUp, type HttpClient, type Response } from './http-client.ts'
+import { retryAfterOf } from './retry-after.ts'
 import { asUpstreamError } from './upstream-failure.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
 import { resolveNarUrl } from './url-rules.ts'
@@ -62,7 +63,10 @@ async function definite(response: Response): Promise<Response | null> {
   if (statusCode === 200) return response
   await giveUp(response)
   if (statusCode === 404 || statusCode === 410) return null
-  throw new UpstreamError('status', `status ${statusCode}`, { status: statusCode })
+  throw new UpstreamError('status', `status ${statusCode}`, {
+    status: statusCode,
+    retryAfterMs: retryAfterOf(response.headers, Date.now()),
+  })
 }
 
 function encodingOf(response: Response): string {

@@ -1,0 +1,17 @@
+import type { UpstreamErrorCode } from './upstream.ts'
+
+/** Whether an upstream is asked: `closed` yes, `open` not before its time, `probing` as soon as a probe succeeds. */
+export type CircuitState = 'closed' | 'open' | 'probing'
+
+/** Which upstreams are down, by name. One that it does not know, such as the store itself, is never down. */
+export type UpstreamHealth = {
+  state(upstream: string): CircuitState
+  /** Whether it is not asked just now: it failed several times, or asked for a pause. */
+  isDown(upstream: string): boolean
+  /** Whether every upstream that can be down is; false where there is none. */
+  allDown(): boolean
+  /** A NAR could not be had from it, for this reason. */
+  failed(upstream: string, code: UpstreamErrorCode): void
+  /** A NAR came from it. */
+  succeeded(upstream: string): void
+}
