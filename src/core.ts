@@ -34,6 +34,7 @@ import { createSubstituter, type Substituter } from './substituter/substituter.t
 import { createTransfers, type Transfers } from './substituter/transfers.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import type { Upkeep } from './upkeep/upkeep.ts'
+import { createNetworkWatch } from './upstream/network-watch.ts'
 import { askedUpstreams, type UpstreamOptions } from './upstream/upstream-options.ts'
 import { createUpstreamSet } from './upstream/upstream-set.ts'
 
@@ -84,7 +85,12 @@ export async function assembleCore(
   const { store, catalog, evidence, recalls, suspensions, pins } = state
   const optionsOf = (settings: Settings) => askedUpstreams(settings, version)
   const local = [createImportUpstream(store)]
-  const upstreams = createUpstreamSet(optionsOf(initial), local, { clock, log })
+  const upstreams = createUpstreamSet(optionsOf(initial), local, {
+    ...{ clock, log },
+    changed: () => {
+      network()
+    },
+  })
   resources.defer(() => upstreams.close())
   const ingest = createIngestPool(
     initial.nar.workers,
@@ -98,10 +104,10 @@ export async function assembleCore(
   resources.defer(() => ingest.close())
 
   const isOffline = (): boolean => policy.settings().network.mode === 'offline'
-  const network = (): NetworkState => (isOffline() ? 'offline' : 'online')
+  const network = createNetworkWatch({ isOffline, allDown: () => upstreams.health.allDown(), log })
   const reach: Reach = {
     isOffline,
-    isDown: () => false,
+    isDown: (upstream) => upstreams.health.isDown(upstream),
     isRemote: (upstream) => !local.some(({ name }) => name === upstream),
   }
   const absences = createAbsences({
@@ -194,6 +200,7 @@ export async function assembleCore(
     ...{ policy: policy.current, log, finder, store, keeper, reader: ingest.reader },
   })
   rebuilding.startWhereDue()
+  network()
   return {
     ...{ substituter, finder, keeper, transfers, metrics, policy, recalls, suspending },
     ...{ catalog, evidence, listings, readAhead, storing, upkeep, network },
@@ -220,10 +227,7 @@ export async function assembleCore(
       }
       const wasOffline = isOffline()
       policy.reconfigure(settings)
-      if (isOffline() !== wasOffline) {
-        log.warn({ event: 'network.mode', mode: settings.network.mode })
-        if (isOffline()) transfers.cutFetches()
-      }
+      if (network() === 'offline' && !wasOffline) transfers.cutFetches()
       void keeper.tend()
     },
   }

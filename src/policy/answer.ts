@@ -43,6 +43,11 @@ export function isOutage({ optional, answer }: AnswerSlot): boolean {
   return answer?.kind === 'unknown' && (!optional || answer.code === 'overloaded')
 }
 
+/** Whether it is open what an upstream has whose word is needed. Offline it is not: then there is what is stored, and nothing else. */
+export function isOpen(slot: AnswerSlot): boolean {
+  return isOutage(slot) && !isOffline(slot)
+}
+
 /** The same claim, refused for what other claims say. */
 export function refuse({ claim, verdict }: TrustedAnswer, reason: RefusalReason): Answer {
   const { rule, evidence, isNameProven, isSignedByUpstream } = verdict

@@ -20,7 +20,7 @@ export type PathFinder = {
   inquire(hash: StorePathHash): Inquiry
   /** The question to the upstreams, where it runs or is remembered. */
   known(hash: StorePathHash): Inquiry | null
-  /** The last question about a path that brought no trusted claim, for explanations: it is asked again for every answer. */
+  /** The last question about a path that brought no trusted claim, rather one that somebody answered: it is asked again for every answer. */
   fruitless(hash: StorePathHash): Inquiry | null
   /** What trusted references say of the names of hashes. */
   readonly names: ExpectedNames
@@ -85,7 +85,8 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     await inquiry.settled
     if (!isCurrent()) return
     if (choice.kind === 'trusted') fruitless.delete(hash)
-    else fruitless.set(hash, inquiry)
+    // In an outage nobody says anything new: what was said before it still counts.
+    else if (isTelling(inquiry) || !fruitless.has(hash)) fruitless.set(hash, inquiry)
     // Late answers count for the memory that it takes.
     if (remembered.get(hash) === inquiry) {
       remembered.set(hash, inquiry, { ttl: remembered.getRemainingTTL(hash) })
@@ -144,6 +145,11 @@ export function createPathFinder(deps: FindDeps): PathFinder {
       }
     },
   }
+}
+
+/** Whether anybody said something of the path. */
+function isTelling({ slots }: Inquiry): boolean {
+  return slots.some(({ answer }) => answer !== null && answer.kind !== 'unknown')
 }
 
 /** What an inquiry brought to light, once all have answered: divergences and lies. */

@@ -1,5 +1,5 @@
 import { isSameFile, type NarFileKey, type NarKey } from '../nix/nar-key.ts'
-import { isOffline, isOutage, type TrustedAnswer } from '../policy/answer.ts'
+import { isOpen, type TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { ServedNar } from '../ports/evidence.ts'
@@ -189,6 +189,5 @@ export async function trustedFor(inquiry: Inquiry, key: NarKey): Promise<Trusted
 export function noClaim(inquiry: Inquiry): NoClaim {
   const { slots } = inquiry
   const suspended = [...inquiry.askedUnder.suspended]
-  const isUnknown = slots.some((slot) => isOutage(slot) && !isOffline(slot))
-  return { kind: isUnknown ? 'unknown' : 'absent', slots, suspended }
+  return { kind: slots.some(isOpen) ? 'unknown' : 'absent', slots, suspended }
 }

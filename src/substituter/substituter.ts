@@ -81,7 +81,9 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
       const isPromised = deps.reach.isRemote(choice.answer.claim.upstream)
       return { ...noClaim(inquiry), ...(isPromised && { kind: 'unknown' as const }) }
     }
-    if (stored !== undefined && mayStandIn(stored, inquiry)) {
+    // Nor after what was said before an outage.
+    const said = [inquiry, deps.finder.fruitless(hash) ?? inquiry]
+    if (stored !== undefined && said.every((each) => mayStandIn(stored, each))) {
       return known.make({ ...stored, isCertain: false })
     }
     return noClaim(inquiry)
