@@ -147,7 +147,7 @@ async function switchable(t: Tap, options: Omit<WorldOptions, 'dir'> & { readonl
   const made = await world(t, { ...options, isOffline: () => isOffline })
   return {
     made,
-    go(mode: 'offline' | 'online') {
+    go: (mode: 'offline' | 'online'): void => {
       isOffline = mode === 'offline'
       made.setPolicy({ ...made.policy() })
       if (isOffline) made.transfers.cutFetches()
@@ -318,16 +318,16 @@ t.test('while upstreams are down', async (t) => {
     await made.substituter.narinfo(remembered.key.storePathHash)
     return {
       ...{ made, a, stored, remembered },
-      goDown() {
+      goDown: (): void => {
         downs.add('a')
         a.answers.narinfo = down
         a.asked.length = 0
       },
       /** It answers again, whatever is believed of it. */
-      answer() {
+      answer: (): void => {
         if (narinfo !== undefined) a.answers.narinfo = narinfo
       },
-      comeBack() {
+      comeBack: (): void => {
         downs.delete('a')
       },
     }
