@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { type NarFileKey, narFileName, type NarKey, narName } from '../nix/nar-key.ts'
+import type { StorePathHash } from '../nix/store-path.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { NarSource, SourceFailure } from '../ports/nar-ingest.ts'
 import { expiryBy } from './expiry.ts'
@@ -12,6 +13,8 @@ export type Suspects = {
   noteBroken(key: NarFileKey): void
   /** Whether a resume of this NAR's body may be of one that was wrong: it must not be completed. */
   wasBroken(key: NarFileKey): boolean
+  /** Forgets which upstreams gave wrong NARs of a path; whether there were any. Bodies that were broken off stay so. */
+  forget(hash: StorePathHash): boolean
   /** The sources to try: suspects last, and not at all for as long as the last failure is fresh. */
   order(key: NarKey, sources: readonly NarSource[]): readonly NarSource[]
 }
@@ -44,6 +47,11 @@ export function createSuspects(clock: Clock): Suspects {
     },
     noteBroken(key) {
       brokenAt.set(narFileName(key), clock.nowMs())
+    },
+    forget(hash) {
+      const names = [...corruptAt.keys()].filter((name) => name.includes(`/${hash}-`))
+      for (const name of names) corruptAt.delete(name)
+      return names.length > 0
     },
     wasBroken: (key) => brokenAt.has(narFileName(key)),
     order(key, sources) {

@@ -12,6 +12,8 @@ export type Gauges = {
   /** `NaN` before the file system was looked at. */
   readonly cacheFreeBytes: () => number
   readonly isCacheStoring: () => boolean
+  /** Whether no upstream is asked: the configuration says so, or all are down. */
+  readonly isOffline: () => boolean
   /** The configured upstreams, and those of them that are suspended. */
   readonly upstreams: () => readonly string[]
   readonly suspended: () => ReadonlySet<string>
@@ -82,6 +84,12 @@ function upstreamMeter(registry: Registry): Meter {
     buckets: latencyBuckets,
     registers: [registry],
   })
+  const absences = counter(
+    registry,
+    'weir_negative_hits_total',
+    'Questions that were not put to an upstream, which did not have the path a moment ago',
+    ['upstream'],
+  )
   const claims = counter(registry, 'weir_claims_total', 'Claims judged, by upstream and result', [
     'upstream',
     'result',
@@ -127,6 +135,9 @@ function upstreamMeter(registry: Registry): Meter {
   return {
     upstreamAnswered({ upstream, object, result, seconds }) {
       latency.observe({ upstream, object, result }, seconds)
+    },
+    absenceRemembered(upstream) {
+      absences.inc({ upstream })
     },
     claimJudged(upstream, result) {
       claims.inc({ upstream, result })
@@ -225,6 +236,12 @@ function exposeGauges(registry: Registry, gauges: Gauges): void {
     'weir_cache_storing',
     '1 while NARs are kept, 0 while they are handed on only',
     () => Number(gauges.isCacheStoring()),
+  )
+  gauge(
+    registry,
+    'weir_offline',
+    '1 while no upstream is asked, since the configuration says so or all are down',
+    () => Number(gauges.isOffline()),
   )
   ofUpstreams(
     registry,

@@ -27,6 +27,8 @@ export type CircuitDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly schedule: Schedule
+  /** Called each time that it opens, is probed or closes. */
+  readonly changed?: () => void
   /** How long a probe may take. */
   readonly probeMs: number
 }
@@ -59,7 +61,7 @@ export function isHostDown(code: string): boolean {
  */
 export function createCircuit(
   upstream: Pick<Upstream, 'name' | 'cacheInfo'>,
-  { clock, log, schedule, probeMs }: CircuitDeps,
+  { clock, log, schedule, probeMs, changed = () => undefined }: CircuitDeps,
 ): Circuit {
   let breaker: Breaker = closedBreaker
   let cancel = (): void => undefined
@@ -78,6 +80,7 @@ export function createCircuit(
     if (next.kind === 'closed' && earlier.kind !== 'closed') {
       log.info({ event: 'upstream.up', upstream: upstream.name })
     }
+    if (next.kind !== earlier.kind) changed()
   }
   const probe = (): void => {
     become(probed(breaker))
