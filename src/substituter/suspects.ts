@@ -39,7 +39,7 @@ export function createSuspects(clock: Clock): Suspects {
     note(key, failure, earlier) {
       if (failure.kind !== 'corrupt') return
       // Who began is as likely wrong as who differs from it, and has failed besides.
-      const wrong = failure.code === 'prefix-mismatch' ? earlier : [failure]
+      const wrong = failure.code === 'prefix-mismatch' ? earlier.filter(mayHaveBegun) : [failure]
       for (const { upstream } of wrong) corruptAt.set(nameOf(key, upstream), clock.nowMs())
     },
     noteBroken(key) {
@@ -57,4 +57,11 @@ export function createSuspects(clock: Clock): Suspects {
       return [...clean, ...suspected]
     },
   }
+}
+
+/** Codes of failures before the first byte. */
+const unbegun = new Set(['absent', 'connect', 'status'])
+
+function mayHaveBegun({ code }: SourceFailure): boolean {
+  return !unbegun.has(code)
 }

@@ -5,8 +5,10 @@ import { type Upstream, type UpstreamBody, UpstreamError } from '../ports/upstre
 import { decodeBody } from './body-encoding.ts'
 import type { Lookup } from './guarded-connector.ts'
 import { createHttpClient, giveUp, type HttpClient, type Response } from './http-client.ts'
+import { bodyOf, encodingOf } from './response-body.ts'
+import { resumedBody } from './resumed-body.ts'
 import { retryAfterOf } from './retry-after.ts'
-import { asUpstreamError } from './upstream-failure.ts'
+import { realTiming, type Timing } from './timing.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
 import { resolveNarUrl } from './url-rules.ts'
 
@@ -14,7 +16,11 @@ const maxLogConnections = 4
 const maxCacheInfoBytes = 64 * 1024
 
 /** A binary cache over http or https. */
-export function createHttpUpstream(options: UpstreamOptions, lookup?: Lookup): Upstream {
+export function createHttpUpstream(
+  options: UpstreamOptions,
+  lookup?: Lookup,
+  timing: Timing = realTiming,
+): Upstream {
   const root = new URL(`${options.url}/`)
   const client = createHttpClient(options, options.maxConnections, lookup)
   // Logs go out at their reader's speed: they have connections of their own, so that nobody holds those of the narinfos.
@@ -39,8 +45,13 @@ export function createHttpUpstream(options: UpstreamOptions, lookup?: Lookup): U
     },
     async nar(url, signal) {
       const address = resolveNarUrl(root, url, options.redirectHosts)
-      const response = await get(address, signal, 'identity')
-      return response && plainBody(response, signal)
+      const accept = 'identity'
+      const response = await get(address, signal, accept)
+      if (response === null) return null
+      refuseEncoded(response)
+      const ask = (headers: Readonly<Record<string, string>>): Promise<Response> =>
+        client.get({ url: address, signal, accept, headers })
+      return resumedBody(response, { ask, timing }, signal)
     },
     async buildLog(derivation, signal) {
       const url = new URL(`log/${derivation}`, root)
@@ -69,14 +80,14 @@ async function definite(response: Response): Promise<Response | null> {
   })
 }
 
-function encodingOf(response: Response): string {
-  const encoding = response.headers['content-encoding']
-  return typeof encoding === 'string' ? encoding.trim().toLowerCase() : 'identity'
+function plainBody(response: Response, signal: AbortSignal): UpstreamBody {
+  refuseEncoded(response)
+  return bodyOf(response, signal)
 }
 
-function plainBody(response: Response, signal: AbortSignal): UpstreamBody {
+function refuseEncoded(response: Response): void {
   const encoding = encodingOf(response)
-  if (encoding === 'identity' || encoding === '') return bodyOf(response, signal)
+  if (encoding === 'identity') return
   response.body.destroy()
   throw new UpstreamError('unexpected-encoding', `the body came with Content-Encoding ${encoding}`)
 }
@@ -87,15 +98,6 @@ function decodedBody(response: Response, signal: AbortSignal): UpstreamBody {
   } catch (error) {
     response.body.destroy()
     throw error
-  }
-}
-
-/** The body, whose failures are `UpstreamError`s; leaving the loop early closes the connection. */
-async function* bodyOf(response: Response, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const chunk of response.body) yield chunk as Uint8Array
-  } catch (error) {
-    throw asUpstreamError(error, signal)
   }
 }
 

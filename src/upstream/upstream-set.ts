@@ -44,8 +44,12 @@ export function createUpstreamSet(
       circuits.push(circuit)
       return createBreakingUpstream(root, { circuit, clock, isAlone: () => health.allDown() })
     }
+    const hedged = (): void => {
+      log.debug({ event: 'upstream.hedged', upstream: each.name })
+    }
+    const opened = openUpstream(each, breaking, hedged)
     const { narinfoMs } = each
-    const asked = createRetryingUpstream(breaking(openUpstream(each)), { clock, timing, narinfoMs })
+    const asked = createRetryingUpstream(opened, { clock, timing, narinfoMs })
     const upstream = createLimitedUpstream(asked, {
       maxNarinfos: each.maxConnections,
       narinfoMs: each.narinfoMs,
