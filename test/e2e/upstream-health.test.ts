@@ -98,14 +98,14 @@ t.test('the first question after an outage is answered, and at once', async (t) 
   let status = 503
   while (status === 503) status = await ask(offers[4])
   t.equal(status, 200)
-  t.ok(performance.now() - before < 5000, 'long before a probe would be due after an hour')
+  t.ok(performance.now() - before < 5000, 'long before a probe is due after a longer outage')
   t.equal(await ask(offers[5]), 200)
   t.equal(await askMetric(weir, breaker), 0)
 })
 
 t.test('a black hole costs each question about a second, however many ask', async (t) => {
   const offers = offersNamed('hole', 40)
-  const settings = { narinfo_timeout: '3s' }
+  const settings = { narinfo_timeout: '6s' }
   await using started = await start(offers, settings)
   const { one, ask } = started
   const gate = one.hold()
@@ -113,7 +113,7 @@ t.test('a black hole costs each question about a second, however many ask', asyn
   const before = performance.now()
   const statuses = await Promise.all(offers.slice(4, 30).map(ask))
   t.strictSame(new Set(statuses), new Set([503]))
-  t.ok(performance.now() - before < 2800, 'sooner than a question may take')
+  t.ok(performance.now() - before < 5500, 'sooner than a question may take')
   gate.open()
   let status = 503
   while (status === 503) status = await ask(offers[30])
