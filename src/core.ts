@@ -1,10 +1,8 @@
 /** Puts the parts together that answer: from the store outwards, around the policy of the moment. */
-import { isDeepStrictEqual } from 'node:util'
 import { forget, type ForgetReport } from './admin/forget.ts'
 import { createLivePolicy, type LivePolicy } from './admin/live-policy.ts'
 import { createPinning, type Pinning } from './admin/pins.ts'
 import { punishLie, type SuspendDeps } from './admin/suspend.ts'
-import { createIngestPool } from './ingest/ingest-pool.ts'
 import type { SecretKey } from './nix/signature.ts'
 import type { StorePathHash } from './nix/store-path.ts'
 import { assembleKeeping, type Keeping } from './keeping.ts'
@@ -15,18 +13,16 @@ import type { Evidence } from './ports/evidence.ts'
 import type { UpstreamHealth } from './ports/upstream-health.ts'
 import type { Log } from './ports/log.ts'
 import type { NetworkState } from './ports/network-state.ts'
+import { assembleReaching, type Reaching } from './reaching.ts'
 import type { Settings } from './settings/settings.ts'
 import type { Recalls } from './state/recalls.ts'
 import { recordKeyOf } from './state/record-key.ts'
-import { createImportUpstream } from './store/import-upstream.ts'
-import { createAbsences } from './substituter/absences.ts'
 import type { VerifyStored } from './substituter/adopt-nar.ts'
 import { createBuildLogs } from './substituter/build-logs.ts'
 import { createListings, type Listings } from './substituter/listings.ts'
 import { fetchPath, lookAtPath } from './substituter/fetch-path.ts'
 import { createPathFinder, type PathFinder } from './substituter/find-path.ts'
 import { createReadAhead, type ReadAhead } from './substituter/read-ahead.ts'
-import type { Reach } from './substituter/reach.ts'
 import { createRealisations, type Realisations } from './substituter/realisations.ts'
 import { createRefutedClaims } from './substituter/refuted-claims.ts'
 import type { Storing } from './keeper/storing.ts'
@@ -35,10 +31,6 @@ import { createSubstituter, type Substituter } from './substituter/substituter.t
 import { createTransfers, type Transfers } from './substituter/transfers.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import type { Upkeep } from './upkeep/upkeep.ts'
-import { createNetworkWatch } from './upstream/network-watch.ts'
-import { hasTlsFiles } from './upstream/tls-options.ts'
-import { askedUpstreams, type UpstreamOptions } from './upstream/upstream-options.ts'
-import { createUpstreamSet } from './upstream/upstream-set.ts'
 
 export type CoreOptions = {
   readonly settings: Settings
@@ -86,40 +78,10 @@ export async function assembleCore(
   }
   const state = await openState(initial, { clock, log, catalogRenewed }, resources)
   const { store, catalog, evidence, recalls, suspensions, pins } = state
-  const optionsOf = (settings: Settings) => askedUpstreams(settings, version)
-  const local = [createImportUpstream(store)]
-  const upstreams = createUpstreamSet(optionsOf(initial), local, {
-    ...{ clock, log },
-    changed: () => {
-      network()
-    },
-  })
-  resources.defer(() => upstreams.close())
-  const ingest = createIngestPool(
-    initial.nar.workers,
-    { upstreams: optionsOf(initial) },
-    {
-      died: (error) => {
-        log.error({ event: 'worker.died', err: error })
-      },
-    },
+  const { upstreams, ingest, network, reach, absences, ...reaching }: Reaching = assembleReaching(
+    { settings: () => policy.settings(), version, store, clock, log },
+    resources,
   )
-  resources.defer(() => ingest.close())
-
-  const isOffline = (): boolean => policy.settings().network.mode === 'offline'
-  const network = createNetworkWatch({ isOffline, allDown: () => upstreams.health.allDown(), log })
-  const reach: Reach = {
-    isOffline,
-    isDown: (upstream) => upstreams.health.isDown(upstream),
-    isRemote: (upstream) => !local.some(({ name }) => name === upstream),
-  }
-  const absences = createAbsences({
-    clock,
-    ttlMs: (name) => {
-      const { upstreams } = policy.settings()
-      return upstreams.find((upstream) => upstream.name === name)?.negativeTtlMs ?? 0
-    },
-  })
   const refutedClaims = createRefutedClaims(clock)
   const policy = createLivePolicy(initial, {
     recalls,
@@ -226,26 +188,11 @@ export async function assembleCore(
     }),
     forget: (hash) => forget({ finder, substituter, refutedClaims, transfers, log }, hash),
     reconfigure(settings) {
-      const [options, before] = [optionsOf(settings), optionsOf(policy.settings())]
-      if (!isDeepStrictEqual(options, before) || options.some(hasTlsFiles)) {
-        upstreams.replace(options)
-        ingest.configure({ upstreams: options })
-        for (const name of changedNames(before, options)) absences.forgetUpstream(name)
-      }
-      const wasOffline = isOffline()
+      reaching.reconfigure(settings, policy.settings())
+      const wasOffline = reach.isOffline()
       policy.reconfigure(settings)
       if (network() === 'offline' && !wasOffline) transfers.cutFetches()
       void keeper.tend()
     },
   }
-}
-
-/** The upstreams of before that are gone, or that are another cache now. */
-function changedNames(
-  before: readonly UpstreamOptions[],
-  now: readonly UpstreamOptions[],
-): readonly string[] {
-  const isSame = (one: UpstreamOptions): boolean =>
-    now.some((other) => isDeepStrictEqual(one, other))
-  return before.filter((one) => !isSame(one)).map(({ name }) => name)
 }
