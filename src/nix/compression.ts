@@ -34,6 +34,11 @@ const decodableCompressions = ['none', 'xz', 'zstd', 'br', 'gzip', 'bzip2'] as c
 /** A compression that Weir decodes, and keeps files in. */
 export type DecodableCompression = (typeof decodableCompressions)[number]
 
+/** Whether Weir makes files in it, of what it has in another one; nothing makes bzip2. */
+export function isMade(compression: DecodableCompression): boolean {
+  return compression !== 'bzip2'
+}
+
 /** Whether Weir decodes it. */
 export function isDecodable(compression: Compression): compression is DecodableCompression {
   return decodableCompressions.some((name) => name === compression)

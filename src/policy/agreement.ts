@@ -1,5 +1,7 @@
+import type { PublicKey } from '../nix/signature.ts'
 import type { TrustedAnswer } from './answer.ts'
 import { groupEqual } from './equal-claims.ts'
+import { largestMatching } from './largest-matching.ts'
 import type { Policy } from './policy.ts'
 
 /** What came of asking several builders. */
@@ -54,30 +56,19 @@ export function agreementOf(
 function builders(policy: Policy, group: readonly TrustedAnswer[]): number {
   const keysOf = new Map<string, readonly string[]>()
   for (const { claim, verdict } of group) {
-    const party = partyOf(policy, claim.upstream)
+    const { keys: own = [] } = policy.upstreams.find(({ name }) => name === claim.upstream) ?? {}
+    const party = partyOf(claim.upstream, own)
     const keys = verdict.keys.map(({ bytes }) => Buffer.from(bytes).toString('hex'))
     keysOf.set(party, [...(keysOf.get(party) ?? []), ...keys])
   }
-  const upstreamOf = new Map<string, string>()
-  /** Finds a key for the upstream, if need be by finding another one for whoever has it (Kuhn's algorithm). */
-  const match = (upstream: string, tried: Set<string>): boolean => {
-    for (const key of keysOf.get(upstream) ?? []) {
-      if (tried.has(key)) continue
-      tried.add(key)
-      const holder = upstreamOf.get(key)
-      if (holder === undefined || match(holder, tried)) {
-        upstreamOf.set(key, upstream)
-        return true
-      }
-    }
-    return false
-  }
-  return [...keysOf.keys()].filter((upstream) => match(upstream, new Set())).length
+  return largestMatching([...keysOf.values()].map((keys) => new Set(keys)))
 }
 
-/** Who answers for an upstream: the set of its keys; an upstream without keys is on its own. */
-function partyOf({ upstreams }: Policy, upstream: string): string {
-  const keys = upstreams.find(({ name }) => name === upstream)?.keys ?? []
+/**
+ * Who answers for an upstream, by the bytes of its keys: mirrors of each other, which have the same, are one. An upstream without keys is on
+ * its own.
+ */
+export function partyOf(upstream: string, keys: readonly PublicKey[]): string {
   const bytes = keys.map((key) => Buffer.from(key.bytes).toString('hex')).sort()
   return bytes.length === 0 ? upstream : bytes.join(' ')
 }

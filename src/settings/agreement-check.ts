@@ -1,13 +1,18 @@
 import { encodeBase64 } from '../nix/base64.ts'
 import { type PublicKey } from '../nix/signature.ts'
+import { partyOf } from '../policy/agreement.ts'
+import { largestMatching } from '../policy/largest-matching.ts'
 import { type Conflict } from './conflict.ts'
 import { keysByName } from './key-checks.ts'
-import { largestMatching } from './largest-matching.ts'
 import { type WrittenRule } from './rule-schema.ts'
 import { type SettingsDocument } from './schema.ts'
 
-/** An upstream of a rule: the bytes of the keys that may vouch for what it offers, and whether it needs none. */
-type Voucher = { readonly keys: ReadonlySet<string>; readonly unsigned: boolean }
+/** An upstream of a rule: who answers for it, the bytes of the keys that may vouch for what it offers, and whether it needs none. */
+type Voucher = {
+  readonly party: string
+  readonly keys: ReadonlySet<string>
+  readonly unsigned: boolean
+}
 
 /**
  * Whether the upstreams of a rule can vouch at all, and as many as are to agree with a key of their own each. Nothing
@@ -26,7 +31,7 @@ export function checkAgreement(
     const allowed = 'at least one upstream that has keys'
     return [{ path: ['rule', index, 'from'], found, allowed }]
   }
-  const most = largestMatching(vouchers.map(({ keys }) => keys))
+  const most = largestMatching(keysOfParties(vouchers))
   if (agree === 1 || agree <= most) return []
   const upstreams = `${vouchers.length} ${vouchers.length === 1 ? 'upstream' : 'upstreams'}`
   const found =
@@ -50,8 +55,23 @@ function vouchersOf(rule: WrittenRule, document: SettingsDocument): readonly Vou
   return named.flatMap((each) =>
     each === undefined
       ? []
-      : [{ keys: bytesOf(signers ?? each.keys), unsigned: each.insecure_unsigned }],
+      : [
+          {
+            party: partyOf(each.name, each.keys),
+            keys: bytesOf(signers ?? each.keys),
+            unsigned: each.insecure_unsigned,
+          },
+        ],
   )
+}
+
+/** As the verdict counts them: upstreams with the same keys are one. */
+function keysOfParties(vouchers: readonly Voucher[]): readonly ReadonlySet<string>[] {
+  const parties = new Map<string, ReadonlySet<string>>()
+  for (const { party, keys } of vouchers) {
+    parties.set(party, keys.union(parties.get(party) ?? new Set()))
+  }
+  return [...parties.values()]
 }
 
 function bytesOf(keys: readonly (PublicKey | undefined)[]): ReadonlySet<string> {

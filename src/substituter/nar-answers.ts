@@ -1,6 +1,8 @@
-import { isSameFile, type NarFileKey, type NarKey } from '../nix/nar-key.ts'
+import { isMade } from '../nix/compression.ts'
+import { isSameFile, narFileName, type NarFileKey, type NarKey } from '../nix/nar-key.ts'
 import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
+import type { StoredNar } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { ServedNar } from '../ports/evidence.ts'
 import type { Log } from '../ports/log.ts'
@@ -138,10 +140,13 @@ export async function peekNar(deps: NarAnswerDeps, key: NarFileKey): Promise<Nar
     const { etag, fileBytes } = exact.stored
     return { kind: 'found', etag, size: fileBytes }
   }
-  if (other !== null) return { kind: 'found', etag: null, size: null }
+  const canBeMade = isMade(key.compression)
+  if (other !== null && canBeMade) return { kind: 'found', etag: null, size: null }
   const inquiry = deps.finder.inquire(key.storePathHash)
   const answer = await trustedFor(inquiry, key)
-  return answer === null ? noClaim(inquiry) : { kind: 'found', etag: null, size: null }
+  return answer === null || !(canBeMade || isOffered(inquiry, key))
+    ? noClaim(inquiry)
+    : { kind: 'found', etag: null, size: null }
 }
 
 /** The file of a stored NAR; `null` where there is none. */
@@ -157,7 +162,11 @@ async function fromStore(
   if (file !== null && (await file.size()) === stored.fileBytes) {
     deps.keeper.used(key)
     const served = servedNar(answer, agreeing, deps.policy(), client)
-    const body = storedBody(file, stored.fileBytes, stored.etag)
+    const body = storedBody(file, stored, (error) => {
+      // A sector that is lost stays so: whoever asks next gets the NAR from an upstream.
+      deps.log.error({ event: 'store.unreadable', nar: narFileName(key), err: error })
+      void drop(deps, stored)
+    })
     const isTrusted = (): boolean => all().some((each) => isSameFile(each.stored.key, key))
     const watched = deps.bodies.watch(key, body, isTrusted)
     const { upstream } = answer.claim
@@ -165,10 +174,17 @@ async function fromStore(
   }
   // Somebody removed or cut the file behind Weir's back: fetch it again.
   await file?.close()
-  await deps.keeper.drop(stored).catch((error: unknown) => {
-    deps.log.error({ event: 'catalog.failed', err: error })
-  })
+  await drop(deps, stored)
   return null
+}
+
+async function drop(
+  { keeper, log }: Pick<NarAnswerDeps, 'keeper' | 'log'>,
+  stored: StoredNar,
+): Promise<void> {
+  await keeper.drop(stored).catch((error: unknown) => {
+    log.error({ event: 'catalog.failed', err: error })
+  })
 }
 
 /** Whether somebody has a trusted file in the compression that a key names. */

@@ -13,13 +13,26 @@ export type NarBody = AsyncDisposable & {
   read(buffer: Uint8Array, position: number, signal: AbortSignal): Promise<number>
 }
 
-/** The body of a stored file, which it closes. */
-export function storedBody(file: NarFile, size: number, etag: string): NarBody {
+/** The body of a stored file, which it closes; `unreadable` is told once where the disk does not give a part of it. */
+export function storedBody(
+  file: NarFile,
+  { fileBytes: size, etag }: { readonly fileBytes: number; readonly etag: string },
+  unreadable: (error: unknown) => void,
+): NarBody {
+  let isTold = false
   return {
     etag,
     size,
     wholeSize: () => Promise.resolve(size),
-    read: (buffer, position) => file.read(buffer, position),
+    read: async (buffer, position) => {
+      try {
+        return await file.read(buffer, position)
+      } catch (error) {
+        if (!isTold) unreadable(error)
+        isTold = true
+        throw error
+      }
+    },
     [Symbol.asyncDispose]: () => file.close(),
   }
 }

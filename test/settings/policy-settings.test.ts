@@ -189,6 +189,15 @@ t.test('agreement must be within reach: as many upstreams, with as many keys', a
       'found 2, where at most 1 of 2 upstreams can vouch with a key of its own, in the rule "R".\n  Allowed: 1, or further upstreams with keys of their own.',
     ],
     [UPSTREAMS + keyless + agreed(2, 'from = ["a", "keyless"]'), 'found 2, where at most 1 of 2'],
+    [
+      // Mirrors of each other are one, however many keys they have.
+      ['x', 'y']
+        .map((name) =>
+          upstream(name, `keys = ["${keyText('a-1', 'a')}", "${keyText('b-1', 'b')}"]`),
+        )
+        .join('') + agreed(2),
+      'found 2, where at most 1 of 2 upstreams can vouch',
+    ],
     [UPSTREAMS + agreed(2, 'signed_by = ["a-1"]'), 'found 2, where at most 1 of 2 upstreams'],
     [
       UPSTREAMS + keyless + agreed(1, 'from = ["keyless", "import"]'),

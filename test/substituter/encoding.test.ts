@@ -481,11 +481,13 @@ t.test('a URL of the other setting works without any upstream', async (t) => {
   t.test('bzip2 nobody makes', async (t) => {
     const { made } = await storedIn(t, 'zstd')
     t.not((await getNar(made, named('bzip2'))).kind, 'found')
+    t.not((await made.substituter.peek(named('bzip2'))).kind, 'found')
     const claim = claimFor(patternNar)
     const a = upstreamWith('a', claim)
     const asked = await world(t, { upstreams: [a] })
     const bzip2 = { ...claim.key, compression: 'bzip2' } as const
     t.match(await getNar(asked, bzip2), { kind: 'failed', failure: { kind: 'absent' } })
+    t.match(await asked.substituter.peek(bzip2), { kind: 'absent' })
     t.same(narsAsked(a), [], 'and so nothing is fetched for it')
     for (const world of [made, asked]) await leavesNothing(t, world)
   })
@@ -614,6 +616,7 @@ t.test('a file in bzip2 is had as the upstream has it, and made into zstd', asyn
   const claim = offer('bzip2', patternBzip2, {}, patternNar)
   const made = await world(t, { upstreams: [upstreamWith('a', claim)], encoding: 'upstream' })
   const bzip2 = { ...claim.key, compression: 'bzip2' } as const
+  t.match(await made.substituter.peek(bzip2), { kind: 'found' })
   t.ok(isSame(await storeNar(made, bzip2), patternBzip2))
   t.ok(isSame(zstdDecompressSync(await storeNar(made, claim.key)), patternNar))
   t.match(await made.catalog.find(hash), [{ key: claim.key }])

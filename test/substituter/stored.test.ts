@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { narFileName, type NarFileKey } from '../../src/nix/nar-key.ts'
 import { publicKeyOf } from '../../src/nix/signature.ts'
+import type { NarStore } from '../../src/ports/nar-store.ts'
 import type { ListOutcome, NarReader } from '../../src/ports/nar-reader.ts'
 import { openSqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts'
 import { createListings } from '../../src/substituter/listings.ts'
@@ -76,6 +77,38 @@ t.test('what is stored', async (t) => {
     t.match(await later.catalog.find(hash), [{ upstream: 'b' }])
     t.match(later.keeper.totals(), { count: 1, bytes: bytes.length })
   })
+
+  t.test(
+    'and that its disk does not give any more is fetched again by whoever asks next',
+    async (t) => {
+      let isLost = false
+      const store = (disk: NarStore): NarStore => ({
+        ...disk,
+        async open(key) {
+          const file = await disk.open(key)
+          if (file === null || !isLost) return file
+          const eio = Object.assign(new Error('input/output error'), { code: 'EIO' })
+          return {
+            ...file,
+            size: () => file.size(),
+            close: () => file.close(),
+            read: () => Promise.reject(eio),
+          }
+        },
+      })
+      const { made, a, bytes } = await storedWorld(t, { store })
+      isLost = true
+      const answer = await getNar(made, key)
+      if (answer.kind !== 'found') throw new Error('it is stored')
+      await t.rejects(readBody(answer.body), { code: 'EIO' })
+      await answer.body[Symbol.asyncDispose]()
+      isLost = false
+      while ((await made.catalog.find(hash)).length > 0) await setImmediate()
+      t.match(made.log.named('store.unreadable'), [{ nar: narFileName(key) }])
+      t.same(await fetchNar(made, key), bytes)
+      t.same(a.asked.filter((asked) => asked.startsWith('nar ')).length, 1)
+    },
+  )
 
   t.test('and has vanished, or was cut, is fetched again', async (t) => {
     for (const harm of [rm, (file: string) => truncate(file, 10)]) {
