@@ -33,6 +33,8 @@ export type TryFaultOptions = {
   readonly world: FaultWorld
   readonly fault: FaultCase
   readonly isAlone: boolean
+  /** Whether times are looked at: then everything is warm before the first that counts. */
+  readonly isTimed: boolean
   /** More of Weir's settings. */
   readonly extra?: Readonly<Record<string, unknown>>
   /** More of the client's. */
@@ -44,7 +46,7 @@ const commandTimeoutMs = 150_000
 
 /** Has a real client substitute through a Weir whose most preferred upstream fails in one way, before, under and after that. */
 export async function tryFault(options: TryFaultOptions): Promise<FaultRow> {
-  const { world, fault, isAlone } = options
+  const { world, fault, isAlone, isTimed } = options
   const isTls = fault.reach === 'https'
   using name = createMovingName()
   await using upstream = await startUpstream({
@@ -57,7 +59,7 @@ export async function tryFault(options: TryFaultOptions): Promise<FaultRow> {
   await using weir = await startBetween(options, name, urls)
   await using client = await createNixClient({ lab: await prepareLab(), publicKeys: world.keys })
   const run = (command: Command) => substitute(options, client, weir, command)
-  await run('start')
+  if (isTimed) await run('start')
   const calm = await run('calm')
   const end = await fault.begin({ upstream, name })
   const first = await run('first')
@@ -77,14 +79,18 @@ export async function tryFault(options: TryFaultOptions): Promise<FaultRow> {
 
 /** Weir between the client and the upstreams, the most preferred first. */
 function startBetween(
-  { world: { keys }, extra = {} }: TryFaultOptions,
+  { world: { keys }, fault, extra = {} }: TryFaultOptions,
   name: MovingName,
   urls: readonly string[],
 ): Promise<WeirProcess> {
   const upstreams = urls.map((url, index) => ({ name: `upstream-${index + 1}`, url, keys }))
   return startWeir({
     config: { upstreams, extra: { nar: { verify_first: '400kB' }, ...extra } },
-    env: { ...name.env, NODE_EXTRA_CA_CERTS: authorityFile },
+    timeoutMs: 120_000,
+    env: {
+      NODE_EXTRA_CA_CERTS: authorityFile,
+      ...(fault.reach === 'name' && name.env),
+    },
   })
 }
 

@@ -4,6 +4,8 @@ import { faultCases } from '../faults/fault-cases.ts'
 import type { FaultCase } from '../faults/fault-case.ts'
 import { formatTable } from '../faults/fault-table.ts'
 import { type FaultWorld, makeFaultWorld } from '../faults/fault-world.ts'
+import { tryFallback } from '../faults/fallback.ts'
+import { pullNetwork } from '../faults/network.ts'
 import { slowIn, titleOf, wrongIn } from '../faults/judge-row.ts'
 import { type FaultRow, tryFault } from '../faults/try-fault.ts'
 import type { Tally } from './tally.ts'
@@ -24,14 +26,28 @@ export async function tryFaults(options: FaultsOptions): Promise<string> {
   const rows: FaultRow[] = []
   for (const fault of faultCases.filter(({ title }) => title.includes(only))) {
     for (const isAlone of [true, false]) {
-      const row = await tryCarefully(world, fault, isAlone)
+      const row = await tryCarefully(world, fault, isAlone).catch((error: unknown) => {
+        tally.fail(`${fault.title}: ${String(error)}`)
+        return null
+      })
+      if (row === null) continue
       rows.push(row)
       for (const what of [...wrongIn(row), ...slowIn(row)]) tally.fail(what)
       tally.count('rows')
       heard(inWords(row))
     }
   }
+  if (only === '') await tryTheRest(world, options)
   return formatTable(rows)
+}
+
+/** What is no row: the network goes for all upstreams, and a client that may build for itself. */
+async function tryTheRest(world: FaultWorld, options: FaultsOptions): Promise<void> {
+  const { seed, heard, tally } = options
+  const { why, wrong } = await pullNetwork({ world })
+  heard(`the network goes in the middle of a closure: ${why}`)
+  for (const what of wrong) tally.fail(`the network goes in the middle of a closure: ${what}`)
+  for (const what of (await tryFallback(seed)).wrong) tally.fail(what)
 }
 
 /** A row that is slow is tried once more: who else keeps the machine busy is no fault of Weir's. */
@@ -40,8 +56,8 @@ async function tryCarefully(
   fault: FaultCase,
   isAlone: boolean,
 ): Promise<FaultRow> {
-  const row = await tryFault({ world, fault, isAlone })
-  return slowIn(row).length === 0 ? row : tryFault({ world, fault, isAlone })
+  const row = await tryFault({ world, fault, isAlone, isTimed: true })
+  return slowIn(row).length === 0 ? row : tryFault({ world, fault, isAlone, isTimed: true })
 }
 
 function inWords(row: FaultRow): string {

@@ -6,11 +6,13 @@
 import { parseArgs } from 'node:util'
 import { tryBig } from './big.ts'
 import { tryCrowd } from './crowd.ts'
+import { tryDistance } from './distance.ts'
 import { tryFaults, writeTable } from './faults.ts'
 import { mountSmallDisk, tryFullDisk } from './full-disk.ts'
 import { tryKills } from './kills.ts'
 import { encodings } from './made-cache.ts'
 import { tryOldClients } from './old-clients.ts'
+import { tryRandomFaults } from './random-faults.ts'
 import { createTally, summary, type Tally } from './tally.ts'
 import { tryWrongNars } from './wrong-nars.ts'
 
@@ -65,6 +67,14 @@ const trials: Readonly<Record<string, Trial>> = {
     tryCrowd({
       ...base,
       ...{ seconds: given('seconds', 600), rawClients: 24, nixClients: 3, paths: 300 },
+    }),
+  distance: (base) =>
+    tryDistance({ ...base, upstreams: 5, paths: 200, roundTripMs: 40, isTimed: true }),
+  'random-faults': (base, given) =>
+    tryRandomFaults({
+      ...base,
+      seconds: given('seconds', 600),
+      ...{ rawClients: 8, nixClients: 2, paths: 200, closures: 4, maxRequests: 1.2 },
     }),
   faults: async (base, _given, { only, isWritten }) => {
     const heard = (line: string) => {
