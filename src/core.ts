@@ -10,6 +10,7 @@ import type { Catalog } from './ports/catalog.ts'
 import { openState } from './open-state.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Evidence } from './ports/evidence.ts'
+import type { UpstreamHealth } from './ports/upstream-health.ts'
 import type { Log } from './ports/log.ts'
 import type { Settings } from './settings/settings.ts'
 import type { Recalls } from './state/recalls.ts'
@@ -29,6 +30,7 @@ import { createSubstituter, type Substituter } from './substituter/substituter.t
 import { createTransfers, type Transfers } from './substituter/transfers.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import type { Upkeep } from './upkeep/upkeep.ts'
+import { hasTlsFiles } from './upstream/tls-options.ts'
 import { upstreamOptions } from './upstream/upstream-options.ts'
 import { createUpstreamSet } from './upstream/upstream-set.ts'
 
@@ -58,6 +60,7 @@ export type Core = {
   readonly suspending: SuspendDeps
   readonly catalog: Catalog
   readonly evidence: Evidence
+  readonly health: UpstreamHealth
   readonly upkeep: Upkeep
   /** Takes another configuration, upstreams included, without a pause. */
   readonly reconfigure: (settings: Settings) => void
@@ -112,6 +115,7 @@ export async function assembleCore(
     isCacheStoring: () => storing.isOn(),
     suspended: () => policy.current().suspended,
     upstreams: () => policy.settings().upstreams.map(({ name }) => name),
+    circuitState: (upstream) => upstreams.health.state(upstream),
   })
   const base = { clock, log, meter: metrics, evidence, policy: policy.current }
   const suspending: SuspendDeps = { ...base, policy, suspensions }
@@ -134,6 +138,7 @@ export async function assembleCore(
     catalog,
     stopping,
     upstreams: upstreams.current,
+    health: upstreams.health,
     isRefuted: refutedClaims.has,
     lied: (hash, lie) => {
       punishLie(suspending, hash, lie)
@@ -155,6 +160,7 @@ export async function assembleCore(
       finder.forget(hash)
       substituter.changed(hash)
     },
+    health: upstreams.health,
     isRemote: (upstream) => !local.some(({ name }) => name === upstream),
   })
   const substituter: Substituter = createSubstituter({
@@ -176,7 +182,7 @@ export async function assembleCore(
   rebuilding.startWhereDue()
   return {
     ...{ substituter, finder, keeper, transfers, metrics, policy, recalls, suspending },
-    ...{ catalog, evidence, listings, readAhead, storing, upkeep },
+    ...{ catalog, evidence, listings, readAhead, storing, upkeep, health: upstreams.health },
     pinning: createPinning({
       ...{ pins, catalog, keeper, clock, log },
       look: (hash) => lookAtPath({ finder }, hash),
@@ -192,7 +198,8 @@ export async function assembleCore(
     }),
     reconfigure(settings) {
       const options = optionsOf(settings)
-      if (!isDeepStrictEqual(options, optionsOf(policy.settings()))) {
+      const isSame = isDeepStrictEqual(options, optionsOf(policy.settings()))
+      if (!isSame || options.some(hasTlsFiles)) {
         upstreams.replace(options)
         ingest.configure({ upstreams: options })
       }

@@ -3,13 +3,15 @@
  * so that no chunk of a NAR crosses the main thread, and reads what is stored.
  */
 import { parentPort, workerData } from 'node:worker_threads'
-import { ingest } from './ingest/ingestion.ts'
+import { ingest, type IngestDeps } from './ingest/ingestion.ts'
 import { createOpenSource } from './ingest/open-source.ts'
+import { createRetryBudget } from './ingest/retry-budget.ts'
 import { createStoredWork } from './ingest/stored-work.ts'
 import type { WorkerReport, WorkerRequest, WorkerSetup } from './ingest/worker-messages.ts'
 import type { IngestEvents } from './ports/nar-ingest.ts'
 import type { Upstream } from './ports/upstream.ts'
 import { openUpstream } from './upstream/open-upstream.ts'
+import { realTiming } from './upstream/timing.ts'
 
 const port = parentPort
 if (port === null) throw new Error('ingest-worker runs as a worker thread only')
@@ -19,7 +21,11 @@ let byName = connect(workerData as WorkerSetup)
 type Running = { readonly abort: AbortController; readonly untaken: (() => void)[] }
 const running = new Map<number, Running>()
 
-const open = createOpenSource((name) => byName.get(name) ?? null)
+const deps: IngestDeps = {
+  open: createOpenSource((name) => byName.get(name) ?? null),
+  timing: realTiming,
+  budget: createRetryBudget(),
+}
 
 const report = (message: WorkerReport, moved: readonly ArrayBuffer[] = []): void => {
   port.postMessage(message, moved)
@@ -63,7 +69,7 @@ async function start({ id, job }: Extract<WorkerRequest, { kind: 'start' }>): Pr
     },
   }
   try {
-    report({ kind: 'done', id, outcome: await ingest(job, open, events, abort.signal) })
+    report({ kind: 'done', id, outcome: await ingest(job, deps, events, abort.signal) })
   } catch (error) {
     report({ kind: 'error', id, error })
   } finally {

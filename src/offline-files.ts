@@ -51,7 +51,8 @@ export async function openOfflineFiles({
   resources.defer(() => upstreams.close())
   const finder = createPathFinder({
     ...base,
-    ...{ catalog, stopping: ending.signal, upstreams: upstreams.current },
+    ...{ catalog, stopping: ending.signal },
+    ...{ upstreams: upstreams.current, health: upstreams.health },
     isRefuted: () => false,
     // Who lies is punished by a Weir that serves.
     lied: () => undefined,

@@ -140,6 +140,7 @@ export async function explainOffline(question: OfflineQuestion): Promise<Explana
     ...{ clock, log, evidence, meter: unmeasured, catalog: emptyCatalog },
     policy: () => policy,
     upstreams: upstreams.current,
+    health: upstreams.health,
     isRefuted: () => false,
     stopping: new AbortController().signal,
     lied: (_, { upstream, claimed, truth, by }) => {

@@ -1,8 +1,10 @@
 import type { StorePathHash } from '../nix/store-path.ts'
 import type { PublicKey } from '../nix/signature.ts'
 import type { Block } from '../policy/block.ts'
+import type { CircuitState, UpstreamHealth } from '../ports/upstream-health.ts'
 import type { Log } from '../ports/log.ts'
 import type { LoadedSettings } from '../settings/load-settings.ts'
+import { checkExposure } from '../settings/access-checks.ts'
 import { checkOwnKey } from '../settings/own-key.ts'
 import type { Settings } from '../settings/settings.ts'
 import { explain, type ExplainDeps, type ExplainOptions } from './explain.ts'
@@ -26,6 +28,8 @@ export type UpstreamState = {
   /** Why it is suspended; `null` where it is not. */
   readonly suspended: string | null
   readonly sinceMs: number | null
+  /** Whether it is asked: not where it failed several times, or asked for a pause. */
+  readonly circuit: CircuitState
 }
 
 /** What the operator of a running Weir can do. */
@@ -58,6 +62,7 @@ export type AdminDeps = Omit<ExplainDeps, 'policy'> &
       lift(block: Block): Promise<boolean>
     }
     readonly suspending: SuspendDeps
+    readonly health: Pick<UpstreamHealth, 'state'>
     readonly ownKey: PublicKey
     readonly load: () => Promise<LoadedSettings>
     readonly reconfigure: (settings: Settings) => void
@@ -78,6 +83,7 @@ export function createAdmin(deps: AdminDeps): Admin {
     checkOwnKey(loaded.settings, deps.ownKey)
     const before = policy.current().epoch
     const { settings, needRestart } = keepRestartOnly(policy.settings(), loaded.settings)
+    checkExposure(settings)
     deps.reconfigure(settings)
     const { epoch } = policy.current()
     const isPolicyChanged = epoch !== before
@@ -105,7 +111,12 @@ export function createAdmin(deps: AdminDeps): Admin {
         .filter((name) => !configured.includes(name))
       return [...configured, ...others].map((name) => {
         const entry = suspended.find(({ upstream }) => upstream === name)
-        return { upstream: name, suspended: entry?.why ?? null, sinceMs: entry?.sinceMs ?? null }
+        return {
+          upstream: name,
+          suspended: entry?.why ?? null,
+          sinceMs: entry?.sinceMs ?? null,
+          circuit: deps.health.state(name),
+        }
       })
     },
     async suspend(upstream, why) {

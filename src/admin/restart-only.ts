@@ -27,7 +27,7 @@ export function keepRestartOnly(
   return {
     settings: {
       ...next,
-      server: running.server,
+      server: { ...running.server, exposePrivate: next.server.exposePrivate },
       cache: { ...next.cache, dir: running.cache.dir },
       state: running.state,
       signing: { ...next.signing, keyFile: running.signing.keyFile },

@@ -8,7 +8,7 @@ import { isoTime } from './words.ts'
 /** `weir upstream list`, `weir upstream suspend` and `weir upstream resume` */
 export const upstreamCommand: Command = {
   summary: 'list the upstreams of the running Weir, suspend or resume one',
-  help: `list says which upstreams are in use, and why those that are not are suspended.
+  help: `list says which upstreams are in use, which of them are down, and why those that are not in use are suspended.
 suspend takes an upstream out of use: from that moment nothing that it says counts, nor what is stored of it.
 resume believes it again. An upstream that signed a lying name is suspended by Weir itself, until you resume it.
 All of it survives a restart, and asks the Weir that runs on the configured state folder.`,
@@ -41,15 +41,26 @@ async function list(world: CliWorld, stateDir: string): Promise<number> {
   const path = '/upstreams'
   const states = await askControl<readonly UpstreamState[]>(stateDir, { method: 'GET', path })
   if (states === null) return noWeirRuns(world, stateDir)
-  const rows = states.map(({ upstream, suspended, sinceMs }) => [
+  const rows = states.map(({ upstream, suspended, sinceMs, circuit }) => [
     upstream,
-    suspended === null ? 'in use' : 'suspended',
+    suspended === null ? inUse(circuit) : 'suspended',
     sinceMs === null ? '' : isoTime(sinceMs),
     suspended ?? '',
   ])
   const head = ['UPSTREAM', 'STATE', 'SINCE', 'WHY']
   world.out(formatTable({ head, rows, widths: [null, null, null, 60] }))
   return 0
+}
+
+function inUse(circuit: UpstreamState['circuit']): string {
+  switch (circuit) {
+    case 'closed':
+      return 'in use'
+    case 'open':
+      return 'down'
+    case 'probing':
+      return 'down, probed'
+  }
 }
 
 function outcome(action: 'suspend' | 'resume', isNew: boolean): string {

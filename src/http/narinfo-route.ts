@@ -18,12 +18,13 @@ export async function answerNarinfo(
   response: ServerResponse,
   hash: StorePathHash,
 ): Promise<void> {
-  const answer = await deps.substituter.narinfo(hash)
+  const client = clientOf(request)
+  const answer = await deps.substituter.narinfo(hash, client)
   if (answer.kind !== 'found') {
     deps.meter.answered('narinfo', replyNoClaim(response, answer), '')
     return
   }
-  if (!answer.isStored && request.method === 'GET') deps.readAhead.noted(clientOf(request), hash)
+  if (!answer.isStored && request.method === 'GET') deps.readAhead.noted(client, hash)
   deps.meter.answered('narinfo', answer.isStored ? 'hit' : 'miss', answer.upstream)
   const headers = {
     'content-type': 'text/x-nix-narinfo',

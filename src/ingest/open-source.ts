@@ -1,7 +1,10 @@
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
-import type { Upstream } from '../ports/upstream.ts'
-import type { OpenSource } from './ingestion.ts'
+import type { NarSource } from '../ports/nar-ingest.ts'
+import type { Upstream, UpstreamBody } from '../ports/upstream.ts'
+
+/** Opens a source's file: `null` where the upstream certainly does not have it, `UpstreamError` where it could not tell. */
+export type OpenSource = (source: NarSource, signal: AbortSignal) => Promise<UpstreamBody | null>
 
 const pieceBytes = 256 * 1024
 

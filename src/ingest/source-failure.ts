@@ -1,5 +1,6 @@
 import type { SourceFailure } from '../ports/nar-ingest.ts'
-import { UpstreamError } from '../ports/upstream.ts'
+import { UpstreamError, type UpstreamErrorCode } from '../ports/upstream.ts'
+import { isTransientStatus } from '../upstream/resume-rules.ts'
 import { type BadNarCode, BadNarError } from './bad-nar-error.ts'
 
 /** What is the source's fault; anything else is Weir's own, and is thrown on. */
@@ -18,6 +19,22 @@ function kindOf(code: BadNarCode): SourceFailure['kind'] {
   if (code === 'out-of-memory') return 'unreachable'
   return code === 'not-made' ? 'absent' : 'corrupt'
 }
+
+/**
+ * How long to wait before the same source is asked again, in milliseconds; `null` where that would be of no use: it is wrong, or asks for
+ * more patience than a client has.
+ */
+export function retryAfterMs(error: unknown): number | null {
+  if (!(error instanceof UpstreamError)) return null
+  const { code, status } = error
+  const isTransient =
+    brokenLine.has(code) || (code === 'status' && status !== null && isTransientStatus(status))
+  const afterMs = error.retryAfterMs ?? 0
+  return isTransient && afterMs <= maxRetryAfterMs ? afterMs : null
+}
+
+const brokenLine: ReadonlySet<UpstreamErrorCode> = new Set(['connect', 'timeout', 'reset'])
+const maxRetryAfterMs = 5000
 
 /** A source that has no such file. */
 export function absentSource(upstream: string): SourceFailure {

@@ -14,6 +14,10 @@ export type UpstreamErrorCode =
   | 'breaker-open'
   /** Weir itself has too many questions to it. */
   | 'overloaded'
+  /** What Weir was to show it cannot be read. */
+  | 'credentials'
+  /** One of the two does not believe the other's certificate. */
+  | 'tls'
   | 'too-large'
   | 'unexpected-encoding'
   | 'url-refused'
@@ -26,16 +30,27 @@ export class UpstreamError extends Error {
   readonly code: UpstreamErrorCode
   /** The HTTP status, where the code is `status`. */
   readonly status: number | null
+  /** How long it asks not to be asked (`Retry-After`), in milliseconds; `null` where it does not say. */
+  readonly retryAfterMs: number | null
 
   constructor(
     code: UpstreamErrorCode,
     message: string,
-    options?: ErrorOptions & { readonly status?: number },
+    options?: ErrorOptions & { readonly status?: number; readonly retryAfterMs?: number | null },
   ) {
     super(message, options)
     this.code = code
     this.status = options?.status ?? null
+    this.retryAfterMs = options?.retryAfterMs ?? null
   }
+}
+
+/** Who asks, and how much it matters. */
+export type Asking = {
+  /** For whom: the questions of different clients take turns. */
+  readonly client: string
+  /** Nobody else can answer: it is asked, for a moment, even where it is known to be down. */
+  readonly isLastHope: boolean
 }
 
 /** A body as it comes; reading may throw `UpstreamError`. */
@@ -47,7 +62,7 @@ export type Upstream = {
   /** The cache's `nix-cache-info`, at most 64 KiB. */
   cacheInfo(signal: AbortSignal): Promise<Uint8Array | null>
   /** The claim for a store path's hash, within the bounds of the narinfo format. */
-  narinfo(hash: StorePathHash, signal: AbortSignal): Promise<Uint8Array | null>
+  narinfo(hash: StorePathHash, signal: AbortSignal, asking?: Asking): Promise<Uint8Array | null>
   /** The file at a narinfo's `URL` field; addresses that lead elsewhere are refused. */
   nar(url: string, signal: AbortSignal): Promise<UpstreamBody | null>
   /** The build log of a derivation's base name, as text without any encoding. */

@@ -1,4 +1,5 @@
 import { relative } from 'node:path'
+import { checkAccess } from './access-checks.ts'
 import { checkBlockPaths } from './block-field.ts'
 import { type Conflict } from './conflict.ts'
 import { quote } from './describe-found.ts'
@@ -22,6 +23,7 @@ export function crossCheck(
 ): readonly SettingsProblem[] {
   const conflicts = [
     ...checkUpstreams(document),
+    ...checkAccess(document),
     ...checkKeys(document, draft),
     ...checkEnforcement(document),
     ...checkRules(document),

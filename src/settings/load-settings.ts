@@ -1,6 +1,7 @@
 import { checkDocument } from './check-document.ts'
 import { crossCheck } from './cross-checks.ts'
 import { BUILT_IN_DEFAULTS, composeDraft } from './draft.ts'
+import { findFileWarnings } from './file-warnings.ts'
 import { listKnownKeys } from './known-keys.ts'
 import { type ConfigFileName, readConfigFile } from './read-config-file.ts'
 import { type Environment, readEnvironment } from './read-environment.ts'
@@ -10,7 +11,7 @@ import { SettingsError } from './settings-error.ts'
 import { toSettings } from './to-settings.ts'
 import { findWarnings } from './warnings.ts'
 
-/** What the configuration depends on; the file itself is the only thing that is read. */
+/** What the configuration depends on; nothing is read but the file itself; the files that it names are only looked at. */
 export type LoadSettingsOptions = {
   /** The value of `--config`; it outranks WEIR_CONFIG. */
   readonly configFile?: string | undefined
@@ -46,10 +47,11 @@ export async function loadSettings(options: LoadSettingsOptions): Promise<Loaded
   const conflicts = resolved.problems.length > 0 ? [] : crossCheck(document, resolved.paths, draft)
   const problems = [...environment.problems, ...resolved.problems, ...conflicts]
   if (problems.length > 0) throw new SettingsError('invalid', problems)
+  const settings = toSettings(document, resolved.paths, cores)
   return {
-    settings: toSettings(document, resolved.paths, cores),
+    settings,
     source: file?.path ?? BUILT_IN_DEFAULTS,
-    warnings: findWarnings(document),
+    warnings: [...findWarnings(document), ...(await findFileWarnings(settings))],
   }
 }
 

@@ -140,7 +140,7 @@ const network = section('network', 'How the upstreams are reached.', {
   proxy: textField(PROXY_ALLOWED, parseProxy)
     .prefault('environment')
     .describe(
-      'The HTTP proxy before the upstreams: `environment` goes by HTTPS_PROXY, HTTP_PROXY and NO_PROXY, `none` by no proxy, or its URL.',
+      'The HTTP proxy before the upstreams: `environment` goes by https_proxy, http_proxy, all_proxy and no_proxy as curl does, `none` by no proxy, or its URL.',
     ),
   ca_file: pathField()
     .optional()

@@ -18,7 +18,7 @@ export function readUpstreamUrl(text: string): Reading<string> {
   if (url !== null && (url.username !== '' || url.password !== '' || hasUserInfo(text))) {
     return mistake(
       `${describeFound(text)}, which has credentials in it`,
-      'the URL without them: a later version reads credentials from a file of their own',
+      'the URL without them: credentials are read from files, see token_file, and user with password_file',
     )
   }
   if (scheme === undefined || url === null || /[\s\\\p{Cc}]/u.test(text)) {

@@ -1,5 +1,6 @@
 import { quoteName } from './describe-found.ts'
 import { formatKeyPath } from './key-path.ts'
+import { isLoopbackHost } from './loopback.ts'
 import { type SettingsDocument } from './schema.ts'
 import { takenEntries } from './shadowed-rules.ts'
 
@@ -16,6 +17,10 @@ export function findWarnings(document: SettingsDocument): readonly string[] {
       ({ name }) =>
         `The upstream "${name}" is insecure_unsigned: its paths need no signature; Weir never signs them.`,
     ),
+    ...readable(document).map(
+      (name) =>
+        `The upstream "${name}" is shown its credentials over http: whoever is on the way can read them.`,
+    ),
     ...unreachable(document).map(
       (name) =>
         `The upstream "${name}" is allowed by no rule, and policy.unmatched is "deny": nothing is ever taken from it.`,
@@ -28,6 +33,19 @@ export function findWarnings(document: SettingsDocument): readonly string[] {
           'policy.enforce is false, report only: what the rules would refuse is served, and not signed by Weir.',
         ]),
   ]
+}
+
+/** The upstreams on other machines that are shown what is written for them without encryption. */
+function readable({ upstream }: SettingsDocument): readonly string[] {
+  return upstream
+    .filter(({ token_file, user, headers }) => token_file ?? user ?? headers[0])
+    .filter(({ url, mirrors }) => [url, ...mirrors].some(isOpenRoad))
+    .map(({ name }) => name)
+}
+
+function isOpenRoad(url: string): boolean {
+  const { protocol, hostname } = new URL(url)
+  return protocol === 'http:' && !isLoopbackHost(hostname)
 }
 
 /** The upstreams that nothing is allowed from; `import` only where it was given keys. */

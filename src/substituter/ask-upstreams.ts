@@ -1,5 +1,6 @@
 import { formatStorePath, type StorePathHash } from '../nix/store-path.ts'
 import { type Claim, readClaim } from '../policy/claim.ts'
+import { isLastHope } from '../policy/last-hope.ts'
 import type { ExpectedName } from '../policy/names.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { JudgedSlot, Reply } from '../policy/views.ts'
@@ -7,7 +8,8 @@ import type { Clock } from '../ports/clock.ts'
 import type { Evidence } from '../ports/evidence.ts'
 import type { Log } from '../ports/log.ts'
 import type { Meter } from '../ports/meter.ts'
-import { type Upstream, UpstreamError } from '../ports/upstream.ts'
+import { type Asking, type Upstream, UpstreamError } from '../ports/upstream.ts'
+import type { UpstreamHealth } from '../ports/upstream-health.ts'
 import { Inquiry } from './inquiry.ts'
 
 export type AskDeps = {
@@ -15,6 +17,7 @@ export type AskDeps = {
   readonly policy: () => Policy
   /** The upstreams of now: those of the policy. */
   readonly upstreams: () => readonly Upstream[]
+  readonly health: Pick<UpstreamHealth, 'isDown'>
   readonly clock: Clock
   readonly log: Log
   readonly meter: Meter
@@ -25,22 +28,27 @@ export type AskDeps = {
   readonly stopping: AbortSignal
 }
 
-/** Asks the upstreams for a hash, as the policy wants them asked, and judges what each says. */
+/** Who asks where no client does: Weir itself. */
+export const weirItself = 'weir'
+
+/** Asks the upstreams for a hash on a client's behalf, as the policy wants them asked, and judges what each says. */
 export function askUpstreams(
   deps: AskDeps,
   hash: StorePathHash,
   expected: () => ExpectedName | null,
+  client = weirItself,
 ): Inquiry {
   const policy = deps.policy()
   const upstreams = deps.upstreams()
   return new Inquiry({
     policy: deps.policy,
     expected,
-    ask: (name) => {
+    ask: (name, slots) => {
       const upstream = upstreams.find((each) => each.name === name)
       // The policy has no upstream that is not there; should it, nothing is known of what that one has.
       if (upstream === undefined) return Promise.resolve(noSuchUpstream)
-      return askOne(deps, policy, upstream, hash)
+      const asking = { client, isLastHope: isLastHope(policy, slots, name, deps.health.isDown) }
+      return askOne(deps, policy, upstream, hash, asking)
     },
     judged: (slot) => {
       tell(deps, policy, hash, slot)
@@ -55,6 +63,7 @@ async function askOne(
   policy: Policy,
   upstream: Upstream,
   hash: StorePathHash,
+  asking: Asking,
 ): Promise<Reply> {
   const startedMs = deps.clock.nowMs()
   const measure = (result: 'found' | 'absent' | 'error'): void => {
@@ -62,7 +71,7 @@ async function askOne(
     deps.meter.upstreamAnswered({ upstream: upstream.name, object: 'narinfo', result, seconds })
   }
   try {
-    const text = await upstream.narinfo(hash, deps.stopping)
+    const text = await upstream.narinfo(hash, deps.stopping, asking)
     measure(text === null ? 'absent' : 'found')
     return text === null ? { kind: 'absent' } : readReply(deps, policy, upstream.name, hash, text)
   } catch (error) {

@@ -3,7 +3,7 @@ import type { StorePathHash } from '../nix/store-path.ts'
 import { formatHash } from '../nix/hash.ts'
 import type { Lie } from '../policy/names.ts'
 import type { Catalog, StoredNar } from '../ports/catalog.ts'
-import { type AskDeps, askUpstreams } from './ask-upstreams.ts'
+import { type AskDeps, askUpstreams, weirItself } from './ask-upstreams.ts'
 import { expiryBy } from './expiry.ts'
 import { createExpectedNames, type ExpectedNames } from './expected-names.ts'
 import type { Inquiry } from './inquiry.ts'
@@ -15,8 +15,8 @@ export type PathFinder = {
   stored(hash: StorePathHash): Promise<readonly StoredAnswer[]>
   /** Everything that is stored of a path, trusted or not. */
   records(hash: StorePathHash): Promise<readonly StoredNar[]>
-  /** The question to the upstreams: running, remembered, or asked now. */
-  inquire(hash: StorePathHash): Inquiry
+  /** The question to the upstreams: running, remembered, or asked now, on behalf of a client or else of Weir itself. */
+  inquire(hash: StorePathHash, client?: string): Inquiry
   /** The question to the upstreams, where it runs or is remembered. */
   known(hash: StorePathHash): Inquiry | null
   /** The last question about a path that brought no trusted claim, for explanations: it is asked again for every answer. */
@@ -89,8 +89,8 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     deps.reconsidered(hash)
   }
 
-  const ask = (hash: StorePathHash): Inquiry => {
-    const inquiry = askUpstreams(deps, hash, () => names.expected(hash))
+  const ask = (hash: StorePathHash, client: string): Inquiry => {
+    const inquiry = askUpstreams(deps, hash, () => names.expected(hash), client)
     inquiries.set(hash, inquiry)
     const isCurrent = (): boolean => inquiry.askedUnder === deps.policy()
     void follow(inquiry, hash, isCurrent).catch((error: unknown) => {
@@ -109,7 +109,7 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     known,
     fruitless: (hash) => fruitless.get(hash) ?? null,
     records,
-    inquire: (hash) => known(hash) ?? ask(hash),
+    inquire: (hash, client = weirItself) => known(hash) ?? ask(hash, client),
     async stored(hash) {
       const found = await records(hash)
       return judgeStored(deps.policy(), found, names.expected(hash))

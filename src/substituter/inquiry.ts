@@ -18,8 +18,8 @@ import {
 export type InquiryOptions = {
   /** The policy of now: what was said is judged again by one that changed, before anything is read from here. */
   readonly policy: () => Policy
-  /** Asks one upstream; never rejects. */
-  readonly ask: (upstream: string) => Promise<Reply>
+  /** Asks one upstream, given what all said so far; never rejects. */
+  readonly ask: (upstream: string, slots: readonly JudgedSlot[]) => Promise<Reply>
   /** What better upstreams' references say of the hash's name, at this moment. */
   readonly expected: () => ExpectedName | null
   /** Told of each reply once it is judged. */
@@ -120,7 +120,7 @@ export class Inquiry {
       slot.upstream === upstream ? { ...slot, isAsked: true } : slot,
     )
     void this.#options
-      .ask(upstream)
+      .ask(upstream, this.#slots)
       .then((reply) => {
         this.#running -= 1
         this.#take(upstream, reply)

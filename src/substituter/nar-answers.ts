@@ -93,8 +93,8 @@ async function findNar(
     if (stored.other === null) return null
     const from = sourceIn(stored, stored.other)
     const made = await bring({
-      kept: () => transfers.convert(key, from),
-      streamed: () => transfers.streamConverted(key, from),
+      kept: () => transfers.convert(key, from, client),
+      streamed: () => transfers.streamConverted(key, from, client),
     })
     return made.kind === 'found' ? made : null
   }
@@ -102,7 +102,7 @@ async function findNar(
   const isMadeFirst = key.compression === 'zstd'
   const early = isMadeFirst ? await convert() : null
   if (early !== null) return early
-  const inquiry = deps.finder.inquire(key.storePathHash)
+  const inquiry = deps.finder.inquire(key.storePathHash, client)
   const answer = await trustedFor(inquiry, key)
   const fetch = (): Promise<OpenedNar | UnopenedNar> =>
     answer === null
@@ -128,8 +128,8 @@ async function fetchNar(
     if (adopted !== null) return adopted
   }
   return bring({
-    kept: () => deps.transfers.start(key, inquiry),
-    streamed: () => deps.transfers.stream(key, inquiry),
+    kept: () => deps.transfers.start(key, inquiry, client),
+    streamed: () => deps.transfers.stream(key, inquiry, client),
   })
 }
 

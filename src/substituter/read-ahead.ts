@@ -37,7 +37,7 @@ export type ReadAheadDeps = {
   readonly stopping: AbortSignal
 }
 
-type Reader = { readonly noted: Set<StorePathHash>; askedAtMs: number }
+type Reader = { readonly client: string; readonly noted: Set<StorePathHash>; askedAtMs: number }
 
 const maxClients = 256
 const maxNoted = 10_000
@@ -64,7 +64,7 @@ export function createReadAhead(deps: ReadAheadDeps): ReadAhead {
   const readerOf = (client: string): Reader => {
     const known = readers.get(client)
     if (known !== undefined) return known
-    const made = { noted: new Set<StorePathHash>(), askedAtMs: 0 }
+    const made = { client, noted: new Set<StorePathHash>(), askedAtMs: 0 }
     readers.set(client, made)
     return made
   }
@@ -84,7 +84,7 @@ export function createReadAhead(deps: ReadAheadDeps): ReadAhead {
   const bring = (reader: Reader, { key, inquiry }: Found): void => {
     const name = narFileName(key)
     ahead.add(name)
-    void start(deps, key, inquiry)
+    void start(deps, key, inquiry, reader.client)
       .catch((error: unknown) => {
         if (!deps.stopping.aborted) deps.log.error({ event: 'internal.error', err: error })
       })
@@ -147,11 +147,16 @@ function trusted({ finder, encoding }: ReadAheadDeps, hash: StorePathHash): Foun
 }
 
 /** Resolves when the NAR is kept, or will not be. */
-async function start(deps: ReadAheadDeps, key: NarFileKey, inquiry: Inquiry): Promise<void> {
+async function start(
+  deps: ReadAheadDeps,
+  key: NarFileKey,
+  inquiry: Inquiry,
+  client: string,
+): Promise<void> {
   const records = await deps.finder.records(key.storePathHash)
   if (records.some((stored) => isSameNar(stored.key, key))) return
   const running = deps.transfers.running(key)
   if (running === null) deps.meter.narReadAhead()
-  const { ended } = running ?? deps.transfers.start(key, inquiry)
+  const { ended } = running ?? deps.transfers.start(key, inquiry, client)
   await ended
 }

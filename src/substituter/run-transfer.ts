@@ -4,11 +4,13 @@ import type { Narinfo } from '../nix/narinfo.ts'
 import type { NarFileKey, NarKey } from '../nix/nar-key.ts'
 import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
 import type { NarSource, SourceFailure } from '../ports/nar-ingest.ts'
+import type { UpstreamHealth } from '../ports/upstream-health.ts'
 import { claimsFor } from './claims-for.ts'
 import { complete, type CompleteDeps, refuteWrong, type Remainder } from './complete-transfer.ts'
 import type { ConvertDeps } from './convert-stored.ts'
 import type { Inquiry } from './inquiry.ts'
 import { createReleases } from './releases.ts'
+import { noteSourceFailure, upFirst } from './source-health.ts'
 import { tellFailure } from './tell-failure.ts'
 import { type Destination, type IngestedNar, ingestInto } from './destination.ts'
 import type { Transfer, TransferFailure } from './transfer.ts'
@@ -17,6 +19,7 @@ export type RunDeps = ConvertDeps &
   CompleteDeps & {
     /** Whether an upstream is one that files can be fetched from. */
     readonly isRemote: (upstream: string) => boolean
+    readonly health: UpstreamHealth
   }
 
 /** A NAR to bring in, and who waits for it. */
@@ -40,9 +43,12 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
     const answers = untried(deps, inquiry, key, tried)
     for (const { claim } of answers) tried.add(claim.upstream)
     if (first !== undefined && answers.length > 0) {
-      const sources = deps.suspects.order(key, sourcesOf(answers, key))
+      const sources = upFirst(deps.health, deps.suspects.order(key, sourcesOf(answers, key)))
       const outcome = await attempt(deps, work, first, sources, failures)
-      if (outcome.kind !== 'failed') return await complete(deps, work, first, outcome)
+      if (outcome.kind !== 'failed') {
+        deps.health.succeeded(outcome.upstream)
+        return await complete(deps, work, first, outcome)
+      }
       isSkipped ||= sources.length < answers.length
       const wasWrong = failures.some(({ kind }) => kind === 'corrupt')
       if (transfer.released > 0 && wasWrong) deps.suspects.noteBroken(key)
@@ -121,6 +127,7 @@ async function attempt(
         deps.suspects.note(key, failure, failures)
         failures.push(failure)
         tellFailure(deps, key, failure)
+        noteSourceFailure(deps.health, key, failure)
       },
     },
     signal,

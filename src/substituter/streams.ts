@@ -1,8 +1,9 @@
-import pLimit from 'p-limit'
 import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
 import type { Log } from '../ports/log.ts'
 import type { ReaderDestination } from './destination.ts'
 import { createHeldBytes, type HeldShare } from './held-bytes.ts'
+import { createFairQueue } from '../queue/fair-queue.ts'
+import { weirItself } from './ask-upstreams.ts'
 import type { NarBody } from './nar-body.ts'
 import type { TrustedAnswers } from './claims-for.ts'
 import { StreamWindow } from './stream-window.ts'
@@ -19,7 +20,12 @@ export type RunningStream = {
 
 export type Streams = {
   /** Starts one; `bring` brings the NAR to its destination, and tells its transfer how it ended. */
-  start(key: NarFileKey, answers: TrustedAnswers, bring: BringStream): RunningStream
+  start(
+    key: NarFileKey,
+    answers: TrustedAnswers,
+    bring: BringStream,
+    client?: string,
+  ): RunningStream
 }
 
 export type BringStream = (
@@ -42,11 +48,11 @@ const maxHeldBytes = 64 * 1024 * 1024
 
 export function createStreams(deps: StreamDeps): Streams {
   const { log, stopping, stalledMs = 60_000 } = deps
-  const limit = pLimit(deps.maxTransfers)
+  const places = createFairQueue({ places: deps.maxTransfers })
   const memory = createHeldBytes(maxHeldBytes)
 
   return {
-    start(key, answers, bring) {
+    start(key, answers, bring, client = weirItself) {
       const transfer = new Transfer()
       const abort = new AbortController()
       const signal = AbortSignal.any([abort.signal, stopping])
@@ -69,11 +75,13 @@ export function createStreams(deps: StreamDeps): Streams {
         },
       }
       transfer.attach(window)
-      const ended = limit(async () => {
+      const inPlace = async (): Promise<void> => {
         signal.throwIfAborted()
         isBegun = true
         await bring(transfer, destination, signal)
-      })
+      }
+      const ended = places
+        .run({ client, group: null }, inPlace, () => signal)
         .catch((error: unknown) => {
           if (signal.aborted) return
           log.error({ event: 'transfer.failed', nar: narFileName(key), err: error })

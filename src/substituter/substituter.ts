@@ -18,7 +18,8 @@ export type * from './answers.ts'
 
 /** What Weir answers to a client: the use-cases behind the cache's routes. */
 export type Substituter = {
-  narinfo(hash: StorePathHash): Promise<NarinfoAnswer>
+  /** Upstreams are asked on behalf of the client, or else of Weir itself. */
+  narinfo(hash: StorePathHash, client?: string): Promise<NarinfoAnswer>
   /** The body is the caller's to dispose of. */
   nar(key: NarFileKey, request: NarRequest, signal: AbortSignal): Promise<NarAnswer>
   /** What a HEAD asks for: whether the NAR would be answered, without fetching it. */
@@ -57,12 +58,15 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
   }
 
   /** What is stored and certain, else what the upstreams say. */
-  const find = async (hash: StorePathHash): Promise<KnownNarinfo | NoClaim> => {
+  const find = async (
+    hash: StorePathHash,
+    client: string | undefined,
+  ): Promise<KnownNarinfo | NoClaim> => {
     const [stored] = await deps.finder.stored(hash)
     if (stored?.stored.certainIn === deps.policy().choiceEpoch) {
       return known.make({ ...stored, isCertain: true })
     }
-    const inquiry = deps.finder.inquire(hash)
+    const inquiry = deps.finder.inquire(hash, client)
     const chosen = await inquiry.chosen
     // What came after the choice may have made it another.
     const { choice: now } = inquiry.views.serving
@@ -78,10 +82,10 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
   }
 
   return {
-    async narinfo(hash) {
+    async narinfo(hash, client) {
       const entry = known.get(hash)
       if (entry !== null) return narinfoOf(entry)
-      const found = await underOnePolicy(deps, () => find(hash))
+      const found = await underOnePolicy(deps, () => find(hash, client))
       if ('slots' in found) return found
       known.remember(found)
       return narinfoOf(found)

@@ -1,10 +1,11 @@
-import pLimit from 'p-limit'
 import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
 import { claimsFor, type TrustedAnswers } from './claims-for.ts'
 import type { Remainder } from './complete-transfer.ts'
 import { convertStored, type StoredSource } from './convert-stored.ts'
 import type { Destination } from './destination.ts'
 import type { Inquiry } from './inquiry.ts'
+import { weirItself } from './ask-upstreams.ts'
+import { createFairQueue } from '../queue/fair-queue.ts'
 import { createOneByOne } from '../keeper/one-by-one.ts'
 import { type RunDeps, runTransfer } from './run-transfer.ts'
 import type { Storing, StoringAttempt } from '../keeper/storing.ts'
@@ -30,14 +31,17 @@ export type RunningTransfer = {
 export type Transfers = {
   /** The running transfer of a file. */
   running(key: NarFileKey): RunningTransfer | null
-  /** Starts one, from the trusted claims for exactly this NAR that the inquiry has or still gets. */
-  start(key: NarFileKey, inquiry: Inquiry): RunningTransfer
+  /**
+   * Starts one, from the trusted claims for exactly this NAR that the inquiry has or still gets. It waits for its place in turn with those of
+   * other clients; without a client it is Weir's own.
+   */
+  start(key: NarFileKey, inquiry: Inquiry, client?: string): RunningTransfer
   /** Starts one from a file that is stored in another compression. */
-  convert(key: NarFileKey, from: StoredSource): RunningTransfer
+  convert(key: NarFileKey, from: StoredSource, client?: string): RunningTransfer
   /** The same as `start`, for one reader, where nothing can be kept. */
-  stream(key: NarFileKey, inquiry: Inquiry): RunningStream
+  stream(key: NarFileKey, inquiry: Inquiry, client?: string): RunningStream
   /** The same as `convert`, for one reader, where nothing can be kept. */
-  streamConverted(key: NarFileKey, from: StoredSource): RunningStream
+  streamConverted(key: NarFileKey, from: StoredSource, client?: string): RunningStream
   /** Where a file was handed out as it came and is verified only now: resolves when that is known, which it hurries. */
   verified(key: NarFileKey): Promise<void>
   /** How many are on their way. */
@@ -64,10 +68,15 @@ type Bring = (
   signal: AbortSignal,
 ) => Promise<Remainder | null>
 
+const shareOfOne = 0.75
+
 export function createTransfers(deps: TransferDeps): Transfers {
   const running = new Map<string, Entry>()
   const ends = new Set<Promise<void>>()
-  const limit = pLimit(deps.maxTransfers)
+  const places = createFairQueue({
+    places: deps.maxTransfers,
+    placesOfGroup: () => placesOfOne(deps),
+  })
   const suspects = createSuspects(deps.clock)
   const runDeps = { ...deps, suspects, oneByOne: createOneByOne() }
   const verifications = createVerificationQueue()
@@ -81,10 +90,11 @@ export function createTransfers(deps: TransferDeps): Transfers {
     return claimsFor(entry.answers, entry.key).length > 0 ? entry : null
   }
 
-  const bringIn = async (entry: Entry, bring: Bring): Promise<void> => {
+  const bringIn = async (entry: Entry, bring: Bring, client: string): Promise<void> => {
     await using staging = new AsyncDisposableStack()
     const signal = AbortSignal.any([entry.abort.signal, deps.stopping])
-    const remainder = await limit(async () => {
+    const group = claimsFor(entry.answers, entry.key)[0]?.claim.upstream ?? null
+    const inPlace = async (): Promise<(Remainder & { verification: Promise<boolean> }) | null> => {
       const staged = staging.use(await deps.keeper.stage())
       entry.transfer.attach(await staged.open())
       const left = await bring(entry.transfer, { kind: 'store', staged }, signal)
@@ -94,7 +104,8 @@ export function createTransfers(deps: TransferDeps): Transfers {
       // Each that waits has an open file, whose room nobody else can have.
       if (verifications.waiting() > deps.maxTransfers) await verification
       return { ...left, verification }
-    })
+    }
+    const remainder = await places.run({ client, group }, inPlace, () => signal)
     if (remainder === null || !(await remainder.verification)) return
     // From here on it is a transfer like others: nobody waits until it is on disk.
     entry.verification = null
@@ -113,7 +124,12 @@ export function createTransfers(deps: TransferDeps): Transfers {
     return attempt.failed(error, Number(promised?.verdict.narinfo.narSize ?? 0n))
   }
 
-  const begin = (key: NarFileKey, answers: TrustedAnswers, bring: Bring): Entry => {
+  const begin = (
+    key: NarFileKey,
+    answers: TrustedAnswers,
+    bring: Bring,
+    client = weirItself,
+  ): Entry => {
     const name = narFileName(key)
     const transfer = new Transfer()
     const abort = new AbortController()
@@ -121,7 +137,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
     const entry: Entry = { key, answers, transfer, ended, abort, verification: null }
     running.set(name, entry)
     const attempt = deps.storing.attempt()
-    const end = bringIn(entry, bring)
+    const end = bringIn(entry, bring, client)
       .catch(async (error: unknown) => {
         const isOwn = !abort.signal.aborted && !deps.stopping.aborted
         const isUnwritten = isOwn && (await failed(entry, attempt, error))
@@ -154,11 +170,12 @@ export function createTransfers(deps: TransferDeps): Transfers {
 
   return {
     running: (key) => joinable(narFileName(key)),
-    start: (key, inquiry) =>
-      joinable(narFileName(key)) ?? begin(key, inquiry, fetching(key, inquiry)),
-    convert: (key, from) => joinable(narFileName(key)) ?? begin(key, from, converting(key, from)),
-    stream: (key, inquiry) => streams.start(key, inquiry, fetching(key, inquiry)),
-    streamConverted: (key, from) => streams.start(key, from, converting(key, from)),
+    start: (key, inquiry, client) =>
+      joinable(narFileName(key)) ?? begin(key, inquiry, fetching(key, inquiry), client),
+    convert: (key, from, client) =>
+      joinable(narFileName(key)) ?? begin(key, from, converting(key, from), client),
+    stream: (key, inquiry, client) => streams.start(key, inquiry, fetching(key, inquiry), client),
+    streamConverted: (key, from, client) => streams.start(key, from, converting(key, from), client),
     async verified(key) {
       const entry = running.get(narFileName(key))
       if (entry === undefined || entry.verification === null) return
@@ -181,4 +198,10 @@ export function createTransfers(deps: TransferDeps): Transfers {
       while (ends.size > 0) await Promise.all(ends)
     },
   }
+}
+
+/** How many places the NARs of one upstream may take: where there are others, one that drips cannot hold them all. */
+function placesOfOne({ policy, isRemote, maxTransfers }: TransferDeps): number {
+  const remote = policy().upstreams.filter(({ name }) => isRemote(name))
+  return remote.length > 1 ? Math.max(1, Math.floor(maxTransfers * shareOfOne)) : maxTransfers
 }

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
 import type { HttpMeter } from '../http/http-meter.ts'
 import type { Meter } from '../ports/meter.ts'
+import type { CircuitState } from '../ports/upstream-health.ts'
 
 /** What is read when `/metrics` is asked. */
 export type Gauges = {
@@ -14,6 +15,7 @@ export type Gauges = {
   /** The configured upstreams, and those of them that are suspended. */
   readonly upstreams: () => readonly string[]
   readonly suspended: () => ReadonlySet<string>
+  readonly circuitState: (upstream: string) => CircuitState
   readonly version: string
 }
 
@@ -195,6 +197,8 @@ function trustMeter(
   }
 }
 
+const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open: 1, probing: 2 }
+
 function exposeGauges(registry: Registry, gauges: Gauges): void {
   gauge(registry, 'weir_cache_bytes', 'What the cache takes on disk, in bytes', gauges.cacheBytes)
   gauge(registry, 'weir_cache_nars', 'NAR files in the cache', gauges.cacheNars)
@@ -222,25 +226,43 @@ function exposeGauges(registry: Registry, gauges: Gauges): void {
     '1 while NARs are kept, 0 while they are handed on only',
     () => Number(gauges.isCacheStoring()),
   )
-  new Gauge({
-    name: 'weir_upstream_suspended',
-    help: '1 where an upstream is suspended, because it lied or an operator said so',
-    labelNames: ['upstream'],
-    registers: [registry],
-    collect() {
-      this.reset()
-      const suspended = gauges.suspended()
-      for (const upstream of gauges.upstreams()) {
-        this.set({ upstream }, Number(suspended.has(upstream)))
-      }
-    },
-  })
+  ofUpstreams(
+    registry,
+    gauges,
+    'weir_upstream_suspended',
+    '1 where an upstream is suspended, because it lied or an operator said so',
+    (upstream) => Number(gauges.suspended().has(upstream)),
+  )
+  ofUpstreams(
+    registry,
+    gauges,
+    'weir_upstream_breaker_state',
+    '0 where an upstream is asked, 1 where it is not since it failed or asked for a pause, 2 where a probe finds out',
+    (upstream) => circuitNumbers[gauges.circuitState(upstream)],
+  )
   new Gauge({
     name: 'weir_build_info',
     help: 'Always 1; the version is a label',
     labelNames: ['version'],
     registers: [registry],
   }).set({ version: gauges.version }, 1)
+}
+
+/** A gauge with a value for each configured upstream. */
+function ofUpstreams(
+  registry: Registry,
+  { upstreams }: Pick<Gauges, 'upstreams'>,
+  name: string,
+  help: string,
+  read: (upstream: string) => number,
+): void {
+  new Gauge({
+    ...{ name, help, labelNames: ['upstream'], registers: [registry] },
+    collect() {
+      this.reset()
+      for (const upstream of upstreams()) this.set({ upstream }, read(upstream))
+    },
+  })
 }
 
 function gauge(registry: Registry, name: string, help: string, read: () => number): void {

@@ -1,67 +1,133 @@
-import { admit, after, type Breaker, closedBreaker, type RequestResult } from '../policy/breaker.ts'
+import type { RequestResult } from '../policy/breaker.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { Log } from '../ports/log.ts'
-import { type Upstream, UpstreamError, type UpstreamErrorCode } from '../ports/upstream.ts'
+import { type Upstream, UpstreamError } from '../ports/upstream.ts'
+import { type Circuit, isFailure, isHostDown } from './circuit.ts'
 
-/** Codes that say that the upstream is down, not that this object cannot be had from it. */
-const outages: ReadonlySet<UpstreamErrorCode> = new Set(['connect', 'timeout', 'reset'])
+export type BreakingDeps = {
+  readonly circuit: Circuit
+  readonly clock: Clock
+  /** Whether every upstream is down, so that for logs and realisations too nobody else can answer. */
+  readonly isAlone: () => boolean
+}
 
-/** The same upstream, which is not asked for a while once it failed several times in a row: it throws `breaker-open` at once. */
+/** How long a question may take that is asked of an upstream although it is down. */
+const lastHopeMs = 1000
+/** So soon after such a question failed the next one fails at once. */
+const freshMs = 300
+
+type Question<Answer> = {
+  /** What is asked for, by which failures of one object are told from those of several. */
+  readonly object: string
+  readonly signal: AbortSignal
+  readonly isLastHope: boolean
+  readonly ask: (signal: AbortSignal) => Promise<Answer>
+}
+
+/**
+ * The same upstream, which is not asked for a while once it failed several times in a row: it throws `breaker-open` at once. Where nobody
+ * else can answer the question itself finds out whether it is back, within a second; who asks meanwhile waits for that.
+ */
 export function createBreakingUpstream(
   upstream: Upstream,
-  { clock, log }: { readonly clock: Clock; readonly log: Log },
+  { circuit, clock, isAlone }: BreakingDeps,
 ): Upstream {
-  let breaker: Breaker = closedBreaker
-  const become = (next: Breaker): void => {
-    if (next.kind === 'open' && breaker.kind !== 'open') {
-      const forMs = next.untilMs - clock.nowMs()
-      log.warn({ event: 'upstream.down', upstream: upstream.name, forMs })
-    }
-    if (next.kind === 'closed' && breaker.kind !== 'closed') {
-      log.info({ event: 'upstream.up', upstream: upstream.name })
-    }
-    breaker = next
-  }
-  const guarded = async <Answer>(signal: AbortSignal, ask: () => Promise<Answer>) => {
-    const admission = admit(breaker, clock.nowMs())
-    breaker = admission.breaker
-    if (!admission.isAdmitted) {
-      throw notAsked()
-    }
-    const isProbe = breaker.kind === 'probing'
-    const ended = (result: RequestResult): void => {
-      // A request from before it opened is not what the probe is to find out; only that it succeeded says enough.
-      if (breaker.kind === 'probing' && !isProbe && result !== 'succeeded') return
-      become(after(breaker, result, clock.nowMs()))
-    }
+  let trial: Promise<unknown> | null = null
+  let lastFailedMs = -Infinity
+
+  const watched = async <Answer>(
+    { object, signal: owner, ask }: Question<Answer>,
+    signal = owner,
+  ): Promise<Answer> => {
     try {
-      const answer = await ask()
-      ended('succeeded')
+      const answer = await ask(signal)
+      circuit.ended({ kind: 'succeeded' })
       return answer
     } catch (error) {
-      ended(resultOf(error, signal))
+      circuit.ended(resultOf(error, object, owner))
       throw error
     }
   }
-  /** Asked where the breaker lets it, which it does not move. */
-  const passing = <Answer>(ask: () => Promise<Answer>): Promise<Answer> =>
-    admit(breaker, clock.nowMs()).isAdmitted ? ask() : Promise.reject(notAsked())
+
+  /** Asks it although it is down. */
+  const tried = async <Answer>(question: Question<Answer>, deadline: AbortSignal) => {
+    const signal = AbortSignal.any([question.signal, deadline])
+    const running = watched(question, signal)
+    trial = running.catch(() => undefined)
+    try {
+      return await running
+    } catch (error) {
+      if (!(error instanceof UpstreamError) || !isFailure(error)) throw error
+      lastFailedMs = clock.nowMs()
+      throw notAsked(`it is down: ${error.message}`)
+    } finally {
+      trial = null
+    }
+  }
+
+  const guarded = async <Answer>(question: Question<Answer>): Promise<Answer> => {
+    if (circuit.mayAsk()) return watched(question)
+    if (!question.isLastHope) throw notAsked()
+    const deadline = AbortSignal.timeout(lastHopeMs)
+    for (;;) {
+      const retryAfterMs = circuit.pauseMs()
+      if (retryAfterMs > 0) throw notAsked('it asked for a pause', retryAfterMs)
+      if (circuit.mayAsk()) return watched(question)
+      const sinceMs = clock.nowMs() - lastFailedMs
+      if (sinceMs >= 0 && sinceMs < freshMs) throw notAsked()
+      if (trial === null) return tried(question, deadline)
+      await trial
+      question.signal.throwIfAborted()
+      if (deadline.aborted) throw notAsked()
+    }
+  }
+
   return {
     ...upstream,
-    // Narinfos alone move it: they are small, and no client decides how long one takes.
-    narinfo: (hash, signal) => guarded(signal, () => upstream.narinfo(hash, signal)),
-    buildLog: (derivation, signal) => passing(() => upstream.buildLog(derivation, signal)),
-    realisation: (output, signal) => passing(() => upstream.realisation(output, signal)),
+    narinfo: (hash, signal, asking) =>
+      guarded({
+        object: hash,
+        signal,
+        isLastHope: asking?.isLastHope ?? isAlone(),
+        ask: (inTime) => upstream.narinfo(hash, inTime, asking),
+      }),
+    realisation: (output, signal) =>
+      guarded({
+        object: output.id,
+        signal,
+        isLastHope: isAlone(),
+        ask: (inTime) => upstream.realisation(output, inTime),
+      }),
+    // A log goes out at its reader's speed: it does not move the breaker, and a trial for it is made of something small.
+    async buildLog(derivation, signal) {
+      if (!circuit.mayAsk()) {
+        await guarded({
+          object: 'nix-cache-info',
+          signal,
+          isLastHope: isAlone(),
+          ask: (inTime) => upstream.cacheInfo(inTime),
+        })
+      }
+      return upstream.buildLog(derivation, signal)
+    },
+    async close() {
+      circuit.close()
+      await upstream.close()
+    },
   }
 }
 
-function notAsked(): UpstreamError {
-  return new UpstreamError('breaker-open', 'it failed several times, and is not asked just now')
+function notAsked(
+  why = 'it failed several times, and is not asked just now',
+  retryAfterMs: number | null = null,
+): UpstreamError {
+  return new UpstreamError('breaker-open', why, { retryAfterMs })
 }
 
-function resultOf(error: unknown, signal: AbortSignal): RequestResult {
-  if (!(error instanceof UpstreamError)) return signal.aborted ? 'abandoned' : 'succeeded'
-  const { code, status } = error
-  const isOutage = outages.has(code) || (status !== null && (status >= 500 || status === 429))
-  return isOutage ? 'failed' : 'succeeded'
+function resultOf(error: unknown, object: string, owner: AbortSignal): RequestResult {
+  if (!(error instanceof UpstreamError)) {
+    return { kind: owner.aborted ? 'abandoned' : 'succeeded' }
+  }
+  if (!isFailure(error)) return { kind: 'succeeded' }
+  const { code, retryAfterMs } = error
+  return { kind: 'failed', object: isHostDown(code) ? null : object, retryAfterMs }
 }

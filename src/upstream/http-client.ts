@@ -1,10 +1,15 @@
-import { Agent, type Dispatcher } from 'undici'
+import { Agent, type buildConnector, type Dispatcher } from 'undici'
 import { UpstreamError } from '../ports/upstream.ts'
-import { createGuardedConnector, type Lookup } from './guarded-connector.ts'
-import { reachOfHost } from './network-reach.ts'
+import { isBelow, rootsOf } from './credential-scope.ts'
+import { createCredentials, type CredentialsWorld, type SentCredentials } from './credentials.ts'
+import type { Lookup } from './guarded-connector.ts'
+import { createHttpRoutes, type HttpRoute } from './http-routes.ts'
+import { describeRefusal } from './proxy-tunnel.ts'
+import type { Proxy } from './proxy.ts'
+import { tlsFailure } from './tls-failure.ts'
 import { asUpstreamError } from './upstream-failure.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
-import { namesHost, resolveRedirect } from './url-rules.ts'
+import { resolveRedirect } from './url-rules.ts'
 
 export type Response = Dispatcher.ResponseData
 
@@ -26,64 +31,81 @@ export type HttpClient = {
 
 const maxRedirects = 5
 
-/** Redirects are followed by its own rules, addresses checked where it connects. */
+/** What a client depends on besides its options; the process's own unless told. */
+export type HttpWorld = CredentialsWorld & { readonly lookup?: Lookup }
+
+/** Redirects are followed by its own rules; credentials are shown below the root that was asked for, and nowhere else. */
 export function createHttpClient(
   options: UpstreamOptions,
   connections: number,
-  lookup?: Lookup,
+  { lookup, ...world }: Partial<HttpWorld> = {},
 ): HttpClient {
-  const reach = reachOfHost(new URL(options.url).hostname)
-  const agent = new Agent({
-    connect: createGuardedConnector({
-      connectTimeoutMs: options.connectMs,
-      mayBePrivate: (target) => reach === 'private' || namesHost(options.redirectHosts, target),
-      ...(lookup === undefined ? {} : { lookup }),
-    }),
-    headersTimeout: options.headersMs,
-    bodyTimeout: options.idleMs,
-    connections,
-    pipelining: 1,
-    maxHeaderSize: 64 * 1024,
-    allowH2: false,
+  const { env = process.env, nowMs = () => performance.now() } = world
+  const pool = (connect: buildConnector.connector): Agent =>
+    new Agent({
+      connect,
+      headersTimeout: options.headersMs,
+      bodyTimeout: options.idleMs,
+      connections,
+      pipelining: 1,
+      maxHeaderSize: 64 * 1024,
+      allowH2: false,
+    })
+  const routes = createHttpRoutes({
+    ...{ options, pool, env },
+    ...(lookup === undefined ? {} : { lookup }),
   })
+  const credentials = createCredentials(options, { env, nowMs })
+  const roots = rootsOf(options)
   return {
     async get(question) {
       let at = question.url
+      let root = roots.find((each) => isBelow(each, at))
       for (let redirects = 0; redirects <= maxRedirects; redirects += 1) {
-        const response = await request(agent, at, options, question)
+        const sent = root === undefined ? nothing : await credentials.of(at)
+        const route = routes.to(at, { isOwn: root !== undefined })
+        const response = await request(route, { ...question, url: at }, sent, options.userAgent)
         const location = redirectOf(response)
-        if (location === null) return response
+        const shown = shownKeys(options, sent, root)
+        if (location === null) return await unlessRefused(response, route, shown)
         await giveUp(response)
         at = resolveRedirect(at, location)
+        // Whoever was led out of the cache is a stranger there from then on, even where the way leads back.
+        if (root !== undefined && !isBelow(root, at)) root = undefined
       }
       throw new UpstreamError('redirect-refused', `more than ${maxRedirects} redirects`)
     },
-    close: () => agent.close(),
+    close: () => routes.close(),
   }
 }
 
+const nothing: SentCredentials = { headers: {}, keys: [] }
+
 async function request(
-  dispatcher: Dispatcher,
-  url: URL,
-  options: UpstreamOptions,
-  { signal, accept, headers }: HttpQuestion,
+  { dispatcher, origin, path, headers: ofRoute, proxy }: HttpRoute,
+  { url, signal, accept, headers }: HttpQuestion,
+  { headers: credentials }: SentCredentials,
+  userAgent: string,
 ): Promise<Response> {
   try {
     const pending = dispatcher.request({
-      origin: url.origin,
-      path: `${url.pathname}${url.search}`,
+      origin,
+      path,
       method: 'GET',
       headers: {
         ...headers,
-        'user-agent': options.userAgent,
+        ...credentials,
+        'user-agent': userAgent,
         accept: '*/*',
         'accept-encoding': accept,
+        ...ofRoute,
       },
       signal,
     })
     return await orAbort(pending, signal)
   } catch (error) {
-    throw asUpstreamError(error, signal)
+    if (signal.aborted) throw asUpstreamError(error, signal)
+    throw ofProxy(tlsFailure(error, url.hostname) ?? asUpstreamError(error), proxy)
   }
 }
 
@@ -121,4 +143,40 @@ export async function giveUp({ body }: Response): Promise<void> {
   await body.dump({ limit: 64 * 1024, signal: AbortSignal.timeout(1000) }).catch(() => {
     body.destroy()
   })
+}
+
+/** A failure on the way, told as the proxy's that it was on. */
+function ofProxy(error: unknown, proxy: Proxy | null): unknown {
+  if (proxy === null || !(error instanceof UpstreamError)) return error
+  if (!['connect', 'timeout', 'reset'].includes(error.code)) return error
+  return new UpstreamError(error.code, `the proxy ${proxy.url.host}: ${error.message}`, {
+    cause: error,
+  })
+}
+
+/** The keys of what a root was shown. */
+function shownKeys({ tls }: UpstreamOptions, { keys }: SentCredentials, root: URL | undefined) {
+  const isCertified = root?.protocol === 'https:' && tls.certificateFile !== null
+  return isCertified ? [...keys, 'certificate_file'] : keys
+}
+
+/** The response, unless it is a refusal of who asks: that says where to look, and never that an object is not there. */
+async function unlessRefused(
+  response: Response,
+  { proxy, path }: HttpRoute,
+  keys: readonly string[],
+): Promise<Response> {
+  const { statusCode: status } = response
+  const isForwarded = proxy !== null && !path.startsWith('/')
+  if (status === 407 && isForwarded) {
+    await giveUp(response)
+    throw ofProxy(new UpstreamError('connect', describeRefusal(status)), proxy)
+  }
+  const isKnown = keys.length > 0
+  if (status !== 401 && !(isKnown && (status === 403 || status === 407))) return response
+  await giveUp(response)
+  const remedy = isKnown
+    ? `it does not accept the credentials of ${keys.join(', ')}`
+    : 'it asks for credentials, and none were for it'
+  throw new UpstreamError('status', `status ${status}: ${remedy}`, { status })
 }

@@ -3,9 +3,17 @@ import { maxNarinfoBytes } from '../nix/narinfo.ts'
 import { maxRealisationBytes } from '../nix/realisation.ts'
 import { type Upstream, type UpstreamBody, UpstreamError } from '../ports/upstream.ts'
 import { decodeBody } from './body-encoding.ts'
-import type { Lookup } from './guarded-connector.ts'
-import { createHttpClient, giveUp, type HttpClient, type Response } from './http-client.ts'
-import { asUpstreamError } from './upstream-failure.ts'
+import {
+  createHttpClient,
+  giveUp,
+  type HttpClient,
+  type HttpWorld,
+  type Response,
+} from './http-client.ts'
+import { bodyOf, encodingOf } from './response-body.ts'
+import { resumedBody } from './resumed-body.ts'
+import { retryAfterOf } from './retry-after.ts'
+import { realTiming, type Timing } from './timing.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
 import { resolveNarUrl } from './url-rules.ts'
 
@@ -13,11 +21,15 @@ const maxLogConnections = 4
 const maxCacheInfoBytes = 64 * 1024
 
 /** A binary cache over http or https. */
-export function createHttpUpstream(options: UpstreamOptions, lookup?: Lookup): Upstream {
+export function createHttpUpstream(
+  options: UpstreamOptions,
+  world: Partial<HttpWorld> = {},
+  timing: Timing = realTiming,
+): Upstream {
   const root = new URL(`${options.url}/`)
-  const client = createHttpClient(options, options.maxConnections, lookup)
+  const client = createHttpClient(options, options.maxConnections, world)
   // Logs go out at their reader's speed: they have connections of their own, so that nobody holds those of the narinfos.
-  const logClient = createHttpClient(options, maxLogConnections, lookup)
+  const logClient = createHttpClient(options, maxLogConnections, world)
 
   const get = async (
     url: URL,
@@ -38,8 +50,13 @@ export function createHttpUpstream(options: UpstreamOptions, lookup?: Lookup): U
     },
     async nar(url, signal) {
       const address = resolveNarUrl(root, url, options.redirectHosts)
-      const response = await get(address, signal, 'identity')
-      return response && plainBody(response, signal)
+      const accept = 'identity'
+      const response = await get(address, signal, accept)
+      if (response === null) return null
+      refuseEncoded(response)
+      const ask = (headers: Readonly<Record<string, string>>): Promise<Response> =>
+        client.get({ url: address, signal, accept, headers })
+      return resumedBody(response, { ask, timing }, signal)
     },
     async buildLog(derivation, signal) {
       const url = new URL(`log/${derivation}`, root)
@@ -62,17 +79,20 @@ async function definite(response: Response): Promise<Response | null> {
   if (statusCode === 200) return response
   await giveUp(response)
   if (statusCode === 404 || statusCode === 410) return null
-  throw new UpstreamError('status', `status ${statusCode}`, { status: statusCode })
-}
-
-function encodingOf(response: Response): string {
-  const encoding = response.headers['content-encoding']
-  return typeof encoding === 'string' ? encoding.trim().toLowerCase() : 'identity'
+  throw new UpstreamError('status', `status ${statusCode}`, {
+    status: statusCode,
+    retryAfterMs: retryAfterOf(response.headers, Date.now()),
+  })
 }
 
 function plainBody(response: Response, signal: AbortSignal): UpstreamBody {
+  refuseEncoded(response)
+  return bodyOf(response, signal)
+}
+
+function refuseEncoded(response: Response): void {
   const encoding = encodingOf(response)
-  if (encoding === 'identity' || encoding === '') return bodyOf(response, signal)
+  if (encoding === 'identity') return
   response.body.destroy()
   throw new UpstreamError('unexpected-encoding', `the body came with Content-Encoding ${encoding}`)
 }
@@ -83,15 +103,6 @@ function decodedBody(response: Response, signal: AbortSignal): UpstreamBody {
   } catch (error) {
     response.body.destroy()
     throw error
-  }
-}
-
-/** The body, whose failures are `UpstreamError`s; leaving the loop early closes the connection. */
-async function* bodyOf(response: Response, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const chunk of response.body) yield chunk as Uint8Array
-  } catch (error) {
-    throw asUpstreamError(error, signal)
   }
 }
 

@@ -1,5 +1,5 @@
-import pLimit from 'p-limit'
 import { type Upstream, UpstreamError } from '../ports/upstream.ts'
+import { createFairQueue } from '../queue/fair-queue.ts'
 
 export type Limits = {
   /** Narinfos asked for at the same time. */
@@ -10,21 +10,31 @@ export type Limits = {
   readonly queueMs: number
 }
 
-/** The same upstream, asked for so many narinfos at a time; the time that one waits for its turn does not count as the upstream's. */
+/**
+ * The same upstream, asked for so many narinfos at a time, in turn for each client; the time that one waits for its turn does not count as
+ * the upstream's.
+ */
 export function createLimitedUpstream(upstream: Upstream, limits: Limits): Upstream {
-  const limit = pLimit(limits.maxNarinfos)
+  const queue = createFairQueue({ places: limits.maxNarinfos })
   return {
     ...upstream,
-    async narinfo(hash, signal) {
-      const waited = AbortSignal.timeout(limits.queueMs)
-      return limit(() => {
-        signal.throwIfAborted()
-        if (waited.aborted) {
-          throw new UpstreamError('overloaded', 'too many questions wait for this upstream')
-        }
-        const deadline = AbortSignal.timeout(limits.narinfoMs)
-        return upstream.narinfo(hash, AbortSignal.any([signal, deadline]))
-      })
+    async narinfo(hash, signal, asking) {
+      const question = { isBegun: false }
+      try {
+        return await queue.run(
+          { client: asking?.client ?? '', group: null },
+          () => {
+            question.isBegun = true
+            signal.throwIfAborted()
+            const deadline = AbortSignal.timeout(limits.narinfoMs)
+            return upstream.narinfo(hash, AbortSignal.any([signal, deadline]), asking)
+          },
+          () => AbortSignal.any([signal, AbortSignal.timeout(limits.queueMs)]),
+        )
+      } catch (error) {
+        if (question.isBegun || signal.aborted) throw error
+        throw new UpstreamError('overloaded', 'too many questions wait for this upstream')
+      }
     },
   }
 }

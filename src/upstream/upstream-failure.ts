@@ -39,7 +39,7 @@ function isTimeout(error: unknown): boolean {
 }
 
 /** The error, its causes, and the members of an AggregateError (all addresses of a name were tried). */
-function* causes(error: unknown, depth = 0): Generator {
+export function* causes(error: unknown, depth = 0): Generator {
   if (depth > 8 || !(error instanceof Error)) return
   yield error
   yield* causes(error.cause, depth + 1)
@@ -48,7 +48,8 @@ function* causes(error: unknown, depth = 0): Generator {
   }
 }
 
-function codeOf(error: unknown): string {
+/** The `code` of an error; empty where it has none. */
+export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string'
     ? error.code
     : ''

@@ -1,46 +1,80 @@
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { Upstream } from '../ports/upstream.ts'
+import type { UpstreamHealth } from '../ports/upstream-health.ts'
 import { createBreakingUpstream } from './breaking-upstream.ts'
+import { type Circuit, createCircuit, type Schedule, systemSchedule } from './circuit.ts'
 import { createLimitedUpstream } from './limited-upstream.ts'
 import { openUpstream } from './open-upstream.ts'
+import { createRetryingUpstream } from './retrying-upstream.ts'
+import { realTiming, type Timing } from './timing.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
+import { createUpstreamHealth } from './upstream-health.ts'
 
 /** The upstreams of now, each with its circuit breaker. */
 export type UpstreamSet = {
   /** In order of preference; the same array until they are replaced. */
   readonly current: () => readonly Upstream[]
+  /** Which of them are down. */
+  readonly health: UpstreamHealth
   /** Takes others. Requests that run over the old ones finish. */
   replace(options: readonly UpstreamOptions[]): void
   close(): Promise<void>
 }
 
+export type UpstreamSetDeps = {
+  readonly clock: Clock
+  readonly log: Log
+  readonly schedule?: Schedule
+  readonly timing?: Timing
+}
+
+type Connected = { readonly upstream: Upstream; readonly circuits: readonly Circuit[] }
+
 /** Connects upstreams; `local` ones, which no configuration names, come last and stay. */
 export function createUpstreamSet(
   options: readonly UpstreamOptions[],
   local: readonly Upstream[],
-  deps: { readonly clock: Clock; readonly log: Log },
+  { clock, log, schedule = systemSchedule, timing = realTiming }: UpstreamSetDeps,
 ): UpstreamSet {
-  const connect = (next: readonly UpstreamOptions[]): readonly Upstream[] =>
-    next.map((each) =>
-      createLimitedUpstream(createBreakingUpstream(openUpstream(each), deps), {
-        maxNarinfos: each.maxConnections,
-        narinfoMs: each.narinfoMs,
-        queueMs: each.narinfoMs,
-      }),
-    )
+  const connect = (each: UpstreamOptions): Connected => {
+    const circuits: Circuit[] = []
+    const breaking = (root: Upstream): Upstream => {
+      const circuit = createCircuit(root, { clock, log, schedule, probeMs: each.narinfoMs })
+      circuits.push(circuit)
+      return createBreakingUpstream(root, { circuit, clock, isAlone: () => health.allDown() })
+    }
+    const { narinfoMs } = each
+    const roots = openUpstream(each, breaking)
+    const asked = createRetryingUpstream(roots, { clock, timing, narinfoMs })
+    const upstream = createLimitedUpstream(asked, {
+      maxNarinfos: each.maxConnections,
+      narinfoMs: each.narinfoMs,
+      queueMs: each.narinfoMs,
+    })
+    return { upstream, circuits }
+  }
   const closing = new Set<Promise<unknown>>()
-  let remote = connect(options)
-  let all = [...remote, ...local]
+  const health = createUpstreamHealth(() => circuitsOf)
+  let remote: readonly Upstream[] = []
+  let circuitsOf: ReadonlyMap<string, readonly Circuit[]> = new Map()
+  let all: readonly Upstream[] = []
+  const take = (next: readonly UpstreamOptions[]): void => {
+    const connected = next.map(connect)
+    remote = connected.map(({ upstream }) => upstream)
+    circuitsOf = new Map(connected.map(({ upstream, circuits }) => [upstream.name, circuits]))
+    all = [...remote, ...local]
+  }
+  take(options)
   return {
     current: () => all,
+    health,
     replace(next) {
       for (const upstream of remote) {
         const closed = upstream.close().finally(() => closing.delete(closed))
         closing.add(closed)
       }
-      remote = connect(next)
-      all = [...remote, ...local]
+      take(next)
     },
     async close() {
       await Promise.allSettled([...closing, ...remote.map((upstream) => upstream.close())])

@@ -64,7 +64,7 @@ function downgrades(from: URL, to: URL): boolean {
 }
 
 /** `..` in any disguise that a server might undo: percent-encoded, or with backslashes. */
-function hasDotSegment(url: string): boolean {
+export function hasDotSegment(url: string): boolean {
   const path = url.split('?', 1)[0] ?? ''
   const plain = path.replaceAll(/%2e/gi, '.').replaceAll(/%2f|%5c|\\/gi, '/')
   return path.includes('\\') || plain.split('/').some((part) => /^\.\.?(;|$)/.test(part))

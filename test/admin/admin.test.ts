@@ -249,8 +249,8 @@ t.test('a suspended upstream', async (t) => {
       const later = await createAdminWorld(t, { upstreams: [again, other], catalog, dir })
       const sinceMs = made.clock.nowMs()
       t.strictSame(later.admin.upstreams(), [
-        { upstream: 'a', suspended: 'to be looked at', sinceMs },
-        { upstream: 'b', suspended: null, sinceMs: null },
+        { upstream: 'a', suspended: 'to be looked at', sinceMs, circuit: 'closed' },
+        { upstream: 'b', suspended: null, sinceMs: null, circuit: 'closed' },
       ])
       t.match(await later.substituter.narinfo(hash), { upstream: 'b' })
       t.same(again.asked, [], 'it is not asked either')

@@ -48,13 +48,18 @@ const narFaults: Readonly<Record<string, FaultAction>> = {
 
 for (const [title, action] of Object.entries(narFaults)) {
   t.test(`${title}: never delivered, and the next upstream's is`, async (t) => {
-    const fault = { path: /^\/nar\//, action }
-    await withWeir([fault], { isAlone: true }, async ({ weir, client }) => {
+    const path = /^\/nar\//
+    // A body that breaks off is a matter of its own: broken-nars.test.ts.
+    const faults: readonly Fault[] = [
+      { path, action: { kind: 'norange' } },
+      { path, action },
+    ]
+    await withWeir(faults, { isAlone: true }, async ({ weir, client }) => {
       const { code } = await realise(client, weir, lab.paths.dep, impatient)
       t.not(code, 0, 'alone, the command fails')
       t.notOk(await client.has(lab.paths.dep))
     })
-    await withWeir([fault], { isAlone: false }, async ({ weir, client }) => {
+    await withWeir(faults, { isAlone: false }, async ({ weir, client }) => {
       const { code, stderr } = await realise(client, weir, lab.paths.top)
       t.equal(code, 0, stderr)
       t.equal(await client.narSha256(lab.paths.top), lab.narSha256(lab.paths.top))
@@ -114,8 +119,12 @@ t.test(
   async (t) => {
     const path = lab.paths.incompressible
     const file = narFileOf(await readNarinfo(lab, 'xz', path))
-    const fault: Fault = { path: new RegExp(file), action: { kind: 'truncate', bytes: 40_000_000 } }
-    await withWeir([fault], { isAlone: false }, async ({ weir, client, good }) => {
+    const at = { path: new RegExp(file) }
+    const faults: readonly Fault[] = [
+      { ...at, action: { kind: 'norange' } },
+      { ...at, action: { kind: 'truncate', bytes: 40_000_000 } },
+    ]
+    await withWeir(faults, { isAlone: false }, async ({ weir, client, good }) => {
       const { code, stderr } = await realise(client, weir, path)
       t.equal(code, 0, stderr)
       t.equal(await client.narSha256(path), lab.narSha256(path))

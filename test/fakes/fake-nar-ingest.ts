@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { appendFile, readFile } from 'node:fs/promises'
 import { ingest } from '../../src/ingest/ingestion.ts'
 import { createOpenSource } from '../../src/ingest/open-source.ts'
+import { noRetries } from '../../src/ingest/retry-budget.ts'
 import { formatHash } from '../../src/nix/hash.ts'
 import type {
   IngestEvents,
@@ -10,6 +11,7 @@ import type {
   NarIngest,
 } from '../../src/ports/nar-ingest.ts'
 import type { Upstream } from '../../src/ports/upstream.ts'
+import { realTiming } from '../../src/upstream/timing.ts'
 
 /** One job of a fake ingestion, to be acted out by a test. */
 export type FakeRun = {
@@ -61,7 +63,7 @@ export function createFakeNarIngest(
   }
 }
 
-/** The real chain, in this thread, fed by upstreams in memory and by stored files. */
+/** The real chain, in this thread, which asks each source once, fed by upstreams in memory and by stored files. */
 export function createInlineIngest(upstreams: readonly Upstream[]): FakeNarIngest {
   const jobs: IngestJob[] = []
   const open = createOpenSource((name) => upstreams.find((one) => one.name === name) ?? null)
@@ -69,7 +71,7 @@ export function createInlineIngest(upstreams: readonly Upstream[]): FakeNarInges
     jobs,
     ingest(job, events, signal) {
       jobs.push(job)
-      return ingest(job, open, events, signal)
+      return ingest(job, { open, timing: realTiming, budget: noRetries }, events, signal)
     },
     close: async () => undefined,
   }

@@ -6,6 +6,7 @@ type Answered<T> = T | null | Promise<T | null>
 
 /** What an upstream in memory says; what is left out it certainly does not have. Answers may be replaced at any time. */
 export type FakeAnswers = {
+  cacheInfo?: (signal: AbortSignal) => Answered<Uint8Array>
   narinfo?: (hash: StorePathHash, signal: AbortSignal) => Answered<Uint8Array>
   nar?: (url: string, signal: AbortSignal) => Answered<UpstreamBody>
   buildLog?: (derivation: string, signal: AbortSignal) => Answered<UpstreamBody>
@@ -27,7 +28,10 @@ export function createFakeUpstream(name: string, answers: FakeAnswers = {}): Fak
     name,
     answers,
     asked,
-    cacheInfo: async () => null,
+    cacheInfo: async (signal) => {
+      note('nix-cache-info')
+      return (await answers.cacheInfo?.(signal)) ?? null
+    },
     narinfo: async (hash, signal) => {
       note(`narinfo ${hash}`)
       return (await answers.narinfo?.(hash, signal)) ?? null

@@ -1,7 +1,8 @@
 /** Running the chain of one NAR against sources that a test makes up. */
 import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { ingest } from '../../src/ingest/ingestion.ts'
+import { ingest, type IngestDeps } from '../../src/ingest/ingestion.ts'
+import { noRetries } from '../../src/ingest/retry-budget.ts'
 import { formatHash } from '../../src/nix/hash.ts'
 import type {
   IngestJob,
@@ -10,6 +11,7 @@ import type {
   SourceFailure,
 } from '../../src/ports/nar-ingest.ts'
 import type { UpstreamBody } from '../../src/ports/upstream.ts'
+import { realTiming } from '../../src/upstream/timing.ts'
 import { pathHash } from '../nix/fixtures.ts'
 
 /** What a source gives when it is opened; throwing is an outage. */
@@ -74,11 +76,12 @@ export function plainSources(sources: readonly TestSource[]): readonly NarSource
   }))
 }
 
-/** Runs the chain into a fresh file at the job's path. */
+/** Runs the chain into a fresh file at the job's path; each source is tried once where nothing else is said. */
 export async function runIngest(
   job: FileJob,
   sources: readonly TestSource[],
   signal: AbortSignal = new AbortController().signal,
+  retries: Omit<IngestDeps, 'open'> = { timing: realTiming, budget: noRetries },
 ): Promise<IngestRun> {
   writeFileSync(job.path, '')
   const plain = plainSources(sources)
@@ -87,7 +90,7 @@ export async function runIngest(
   const released: Buffer[] = []
   const outcome = await ingest(
     { ...job, sources: plain },
-    async ({ url }, signal) => gives.get(url)?.(signal) ?? null,
+    { ...retries, open: async ({ url }, signal) => gives.get(url)?.(signal) ?? null },
     {
       released: (bytes, etag) => {
         events.push({ kind: 'released', bytes, etag })

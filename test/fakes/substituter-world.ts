@@ -10,6 +10,7 @@ import type { Meter } from '../../src/ports/meter.ts'
 import type { NarIngest } from '../../src/ports/nar-ingest.ts'
 import type { NarStore } from '../../src/ports/nar-store.ts'
 import type { Upstream } from '../../src/ports/upstream.ts'
+import type { UpstreamHealth } from '../../src/ports/upstream-health.ts'
 import { openDiskNarStore } from '../../src/store/disk/disk-nar-store.ts'
 import { createImportUpstream } from '../../src/store/import-upstream.ts'
 import { openSqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts'
@@ -32,6 +33,7 @@ import { createNullMeter } from './null-meter.ts'
 import { createSilentLog } from './silent-log.ts'
 import { keys } from './test-claims.ts'
 import { testPolicy, type UpstreamChanges } from './test-policy.ts'
+import { createUpHealth } from './up-health.ts'
 import { workFolder } from './work-folder.ts'
 
 export type WorldOptions = {
@@ -56,6 +58,7 @@ export type WorldOptions = {
   readonly verifyFirstBytes?: number
   readonly maxTransfers?: number
   readonly meter?: Partial<Meter>
+  readonly health?: Partial<UpstreamHealth>
   readonly store?: (store: NarStore) => NarStore
   readonly lied?: (hash: StorePathHash, lie: Lie) => void
 }
@@ -84,6 +87,7 @@ export async function createWorld(options: WorldOptions) {
     ...{ clock, log, evidence, catalog, store },
     meter: createNullMeter(options.meter),
     policy: (): Policy => policy,
+    health: createUpHealth(options.health),
   }
   const stopping = new AbortController()
   const signing = () => ({ mode, key: keys.weir })

@@ -26,11 +26,13 @@ import { boundedBody } from '../../src/ingest/bounded-body.ts'
 import { decodeNar, wholeFrames } from '../../src/ingest/decode-nar.ts'
 import { createIngestPool } from '../../src/ingest/ingest-pool.ts'
 import { createEncoder } from '../../src/ingest/encoders.ts'
-import { ingest } from '../../src/ingest/ingestion.ts'
+import { ingest, type IngestDeps } from '../../src/ingest/ingestion.ts'
+import { nextRound } from '../../src/ingest/next-round.ts'
 import { NarVerifier } from '../../src/ingest/nar-verifier.ts'
 import { PushStream } from '../../src/ingest/push-stream.ts'
 import { listStored } from '../../src/ingest/list-stored.ts'
 import { keptEtag, madeEtag } from '../../src/ingest/representation.ts'
+import { createRetryBudget, noRetries } from '../../src/ingest/retry-budget.ts'
 import { verifyStored } from '../../src/ingest/verify-stored.ts'
 import { pauseAfter } from '../../src/ingest/worker-threads.ts'
 import { ZstdFrameError, ZstdFrames } from '../../src/ingest/zstd-frames.ts'
@@ -40,6 +42,7 @@ import { formatHash, parseHash } from '../../src/nix/hash.ts'
 import type { IngestEvents, IngestJob, NarIngest, NarSource } from '../../src/ports/nar-ingest.ts'
 import type { PromisedNar } from '../../src/ports/nar-reader.ts'
 import { UpstreamError, type UpstreamBody } from '../../src/ports/upstream.ts'
+import { realTiming } from '../../src/upstream/timing.ts'
 import type { UpstreamOptions } from '../../src/upstream/upstream-options.ts'
 import { plainUpstream } from '../fakes/upstream-options.ts'
 import {
@@ -121,6 +124,32 @@ async function decodePrefix(prefix: Uint8Array): Promise<Buffer> {
 /** A source that gives these bytes. */
 function gives(compression: Compression, bytes: Uint8Array, sizes?: readonly number[]): TestSource {
   return { compression, give: () => bodyOf(bytes, sizes) }
+}
+
+/** Each source is asked once. */
+const askedOnce: Omit<IngestDeps, 'open'> = { timing: realTiming, budget: noRetries }
+
+/** Sources are asked again, without waiting. */
+function again(): Omit<IngestDeps, 'open'> & { readonly pauses: readonly number[] } {
+  const pauses: number[] = []
+  const pause = async (ms: number): Promise<void> => {
+    pauses.push(ms)
+    await Promise.resolve()
+  }
+  return { timing: { pause, random: () => 0.5 }, budget: createRetryBudget(), pauses }
+}
+
+/** What a source gives at its first opening, its second, and so on; the last one ever after. */
+function inTurn(...gives: readonly Give[]): Give {
+  let opened = 0
+  return (signal) => gives[Math.min(gives.length - 1, opened++)]?.(signal) ?? null
+}
+
+/** A source that answers with an error. */
+function fails(...error: ConstructorParameters<typeof UpstreamError>): Give {
+  return () => {
+    throw new UpstreamError(...error)
+  }
 }
 
 /** A body that breaks off after some bytes. */
@@ -950,14 +979,197 @@ t.test('wrong bytes that were released are not gone on from', async (t) => {
   t.notOk(isSecondAsked)
 })
 
-t.test('a kept file that broke off after a part was released cannot be gone on from', async (t) => {
-  const zstd = await encodeNar('zstd', bigNar)
-  const run = await runIngest(jobFor(bigNar, file, { verifyFirst: false }), [
-    { compression: 'zstd', fileHash: sha256(zstd), give: () => brokenOff(zstd, zstd.length >> 1) },
-    gives('none', bigNar),
-  ])
+t.test(
+  'a kept file that broke off after a part was released cannot be gone on from another file',
+  async (t) => {
+    const zstd = await encodeNar('zstd', bigNar)
+    const run = await runIngest(jobFor(bigNar, file, { verifyFirst: false }), [
+      {
+        compression: 'zstd',
+        fileHash: sha256(zstd),
+        give: () => brokenOff(zstd, zstd.length >> 1),
+      },
+      gives('none', bigNar),
+    ])
+    t.equal(run.outcome.kind, 'failed')
+    t.ok((await decodePrefix(must(run.released.at(-1)))).length < bigNar.length)
+  },
+)
+
+const patient = new AbortController().signal
+
+t.test('sources that could not tell are asked again, up to three times in all', async (t) => {
+  const nar = bigNar
+  const good = (): UpstreamBody => bodyOf(nar)
+  const busy = fails('status', 'busy', { status: 503 })
+  for (const [name, error] of Object.entries({
+    connect: fails('connect', 'refused'),
+    timeout: fails('timeout', 'too late'),
+    reset: () => brokenOff(nar, 1000),
+    'status 408': fails('status', 'status 408', { status: 408 }),
+    'status 429': fails('status', 'status 429', { status: 429 }),
+    'status 503': busy,
+  })) {
+    const deps = again()
+    const give = inTurn(error, error, good)
+    const run = await runIngest(jobFor(nar, file), [{ compression: 'none', give }], patient, deps)
+    t.equal(run.outcome.kind, 'verified', name)
+    t.same(deps.pauses, [100, 200], 'after longer and longer pauses')
+    const never = again()
+    const down = [{ give: error }, { give: () => null }, { give: busy }]
+    const failed = await runIngest(jobFor(nar, file), down, patient, never)
+    t.equal(failed.outcome.kind, 'failed')
+    const code = name.split(' ')[0]
+    const asked = [code, 'absent', 'status', code, 'status', code, 'status']
+    t.same(failureCodes(failed), asked, 'in order, and who has no such NAR once')
+    t.equal(never.pauses.length, 2)
+  }
+})
+
+t.test('what asking again would not change is not asked for again', async (t) => {
+  const hopeless: readonly Give[] = [
+    () => null,
+    () => bodyOf(Buffer.from('no NAR')),
+    fails('status', 'status 403', { status: 403 }),
+    fails('url-refused', 'elsewhere'),
+    fails('status', 'in an hour', { status: 503, retryAfterMs: 3_600_000 }),
+  ]
+  const deps = again()
+  const sources = hopeless.map((give) => ({ give }))
+  const run = await runIngest(jobFor(bigNar, file), sources, patient, deps)
   t.equal(run.outcome.kind, 'failed')
-  t.ok((await decodePrefix(must(run.released.at(-1)))).length < bigNar.length)
+  t.equal(failureCodes(run).length, hopeless.length)
+  t.same(deps.pauses, [])
+})
+
+t.test('who leaves in a pause between two rounds is not waited for', async (t) => {
+  const leaving = new AbortController()
+  const timing = {
+    random: () => 1,
+    pause: (_: number, signal: AbortSignal) => {
+      leaving.abort(new Error('left'))
+      return setTimeout(60_000, undefined, { signal })
+    },
+  }
+  const deps = { ...again(), timing }
+  const sources = [{ give: fails('connect', 'refused') }]
+  await t.rejects(runIngest(jobFor(bigNar, file), sources, leaving.signal, deps))
+})
+
+t.test('a source that comes back goes on where it broke off', async (t) => {
+  const job = jobFor(bigNar, file, { verifyFirst: false })
+  const uninterrupted = await runIngest(job, [gives('none', bigNar)])
+  for (const encoding of ['none', 'xz', 'zstd'] as const) {
+    const encoded = await encodeNar(encoding, bigNar)
+    for (const cut of [encoded.length >> 1, encoded.length - 1]) {
+      const give = inTurn(
+        () => brokenOff(encoded, cut),
+        fails('connect', 'away'),
+        () => bodyOf(encoded),
+      )
+      const run = await runIngest(job, [{ compression: encoding, give }], patient, again())
+      t.equal(run.outcome.kind, 'verified', `${encoding}, ${cut}`)
+      t.ok(isSame(run.file, uninterrupted.file))
+      t.ok(run.released.length > 1)
+    }
+  }
+  const other = Buffer.from(bigNar)
+  other[10] = (other[10] ?? 0) ^ 1
+  const give = inTurn(
+    () => brokenOff(bigNar, 2_000_000),
+    () => bodyOf(other),
+  )
+  const run = await runIngest(job, [{ compression: 'none', give }], patient, again())
+  t.equal(run.outcome.kind, 'failed', 'with other bytes it does not')
+  t.same(failureCodes(run), ['reset', 'prefix-mismatch'])
+})
+
+t.test('a kept file is gone on with from whoever promises the same file', async (t) => {
+  for (const compression of ['zstd', 'xz', 'none'] as const) {
+    const encoded = await encodeNar(compression, bigNar)
+    const fileHash = sha256(encoded)
+    const middle = encoded.length >> 1
+    const same = { compression, fileHash }
+    for (const mayCopy of [true, false]) {
+      const job = jobFor(bigNar, file, { verifyFirst: false, compression, mayCopy })
+      const run = await runIngest(job, [
+        { ...same, give: () => brokenOff(encoded, middle) },
+        // Neither another file nor one that gives less says anything of this one.
+        { ...gives('none', bigNar), fileHash: sha256(bigNar.subarray(1)) },
+        { ...same, give: () => brokenOff(encoded, 10_000) },
+        { ...same, give: () => bodyOf(encoded, [5000]) },
+      ])
+      const kind = mayCopy ? 'copied' : 'verified'
+      t.match(run.outcome, { kind, upstream: 'fourth', fileHash }, `${compression}: ${kind}`)
+      t.ok(isSame(run.file, encoded))
+      t.same(failureCodes(run), ['reset', 'reset'])
+      t.ok(run.released.some(({ length }) => length > 0 && length < middle))
+      const back = inTurn(
+        () => brokenOff(encoded, encoded.length - 1),
+        () => bodyOf(encoded),
+      )
+      const returned = await runIngest(job, [{ ...same, give: back }], patient, again())
+      t.ok(isSame(returned.file, encoded), 'or from the same source, once it is back')
+      const wrong = Buffer.from(encoded)
+      wrong[100] = (wrong[100] ?? 0) ^ 1
+      const lying = await runIngest(job, [
+        { ...same, give: () => brokenOff(encoded, middle) },
+        { ...same, give: () => bodyOf(wrong) },
+      ])
+      t.equal(lying.outcome.kind, 'failed')
+      t.same(failureCodes(lying), ['reset', 'prefix-mismatch'])
+    }
+  }
+})
+
+t.test('an outage is not multiplied by those who come again', async (t) => {
+  const deps = again()
+  let opened = 0
+  const give: Give = () => {
+    opened += 1
+    throw new UpstreamError('connect', 'refused')
+  }
+  for (let job = 0; job < 100; job += 1) {
+    await runIngest(jobFor(smallNar, file), [{ give }], patient, deps)
+  }
+  t.ok(opened <= 100 + 10 + 10, `100 NARs asked it ${opened} times`)
+  const budget = createRetryBudget()
+  const spent = Array.from({ length: 12 }, () => budget.spend('a')).filter((isSpent) => isSpent)
+  t.equal(spent.length, 10)
+  t.ok(budget.spend('b'), 'each upstream has its own')
+  for (let asked = 0; asked < 9; asked += 1) budget.earn('a')
+  t.notOk(budget.spend('a'))
+  for (let asked = 0; asked < 2; asked += 1) budget.earn('a')
+  t.ok(budget.spend('a'))
+})
+
+t.test('who asks for patience is asked in a round after it', async (t) => {
+  const waiting = [
+    { source: 'patience', afterMs: 900 },
+    { source: 'any time', afterMs: 0 },
+  ]
+  t.same(
+    nextRound(waiting, 1, () => 1),
+    {
+      pauseMs: 200,
+      sources: ['any time'],
+      later: [{ source: 'patience', afterMs: 700 }],
+    },
+  )
+  t.same(
+    nextRound(waiting.slice(0, 1), 2, () => 0),
+    {
+      ...{ pauseMs: 900, sources: ['patience'], later: [] },
+    },
+  )
+  t.equal(
+    nextRound(waiting, 3, () => 0),
+    null,
+  )
+  t.equal(
+    nextRound([], 1, () => 0),
+    null,
+  )
 })
 
 t.test('a zstd file with a FileHash is kept byte for byte, one without is recoded', async (t) => {
@@ -1118,7 +1330,12 @@ t.test('a full disk is Weir’s own failure, not the source’s', async (t) => {
           ...noPieces,
         }
         const signal = new AbortController().signal
-        const outcome = await ingest(job, async (_, given) => source.give(given), events, signal)
+        const outcome = await ingest(
+          job,
+          { ...askedOnce, open: async (_, given) => source.give(given) },
+          events,
+          signal,
+        )
         t.match(outcome, { kind: 'unwritten', code: 'ENOSPC' })
         t.same(failures, [])
       }
@@ -1129,7 +1346,12 @@ t.test('a full disk is Weir’s own failure, not the source’s', async (t) => {
 t.test('a file that is not there is Weir’s own failure', async (t) => {
   const events = { released: () => {}, fetched: () => {}, sourceFailed: () => {}, ...noPieces }
   const job = jobFor(smallNar, join(dir, 'nowhere', 'nar.zst'))
-  const outcome = await ingest(job, async () => null, events, new AbortController().signal)
+  const outcome = await ingest(
+    job,
+    { ...askedOnce, open: async () => null },
+    events,
+    new AbortController().signal,
+  )
   t.match(outcome, { kind: 'unwritten', code: 'ENOENT' })
 })
 
@@ -1159,7 +1381,7 @@ t.test('without a file to write to', async (t) => {
     }
     const job = { ...jobFor(nar, '', changes), path: null, sources: plain }
     const open = async ({ url }: NarSource, signal: AbortSignal) => gives.get(url)?.(signal) ?? null
-    const outcome = await ingest(job, open, events, signal)
+    const outcome = await ingest(job, { ...askedOnce, open }, events, signal)
     return { outcome, file: Buffer.concat(pieces), restarts }
   }
   type StreamChanges = Partial<Omit<IngestJob, 'path'>> & {
@@ -1234,7 +1456,7 @@ t.test('without a file to write to', async (t) => {
       }
       await ingest(
         { ...job, path: null },
-        async () => bodyOf(xz, [65_536]),
+        { ...askedOnce, open: async () => bodyOf(xz, [65_536]) },
         events,
         new AbortController().signal,
       )

@@ -1,7 +1,9 @@
 import t from 'tap'
 import { candidates, phasesOf } from '../../src/policy/ask-order.ts'
 import { unasked } from '../../src/policy/decide.ts'
+import { isLastHope } from '../../src/policy/last-hope.ts'
 import type { Policy, PolicyUpstream } from '../../src/policy/policy.ts'
+import { replied, unaskedSlots } from '../../src/policy/views.ts'
 import { brief, decisionOn, type SaidBy, step } from './answers.ts'
 import { called, hashTwo, plain, signed } from './claims.ts'
 import { nixosKey, policy as base, rule, upstream } from './policies.ts'
@@ -164,4 +166,45 @@ t.test('trusted claims that differ are a divergence, refused ones are not', asyn
   t.ok(decisionOn(policy, { a: good, b: signed(other, nixosKey) }).isDivergent)
   t.notOk(decisionOn(policy, { a: good, b: other }).isDivergent)
   t.notOk(decisionOn(policy, { a: good, b: good }).isDivergent)
+})
+
+t.test('the last hope', async (t) => {
+  /** Whether `one` is, with these down and those who said already that they do not have it. */
+  const isLast = (
+    policy: Policy,
+    { down = ['one'], said = [] }: { down?: readonly string[]; said?: readonly string[] } = {},
+  ): boolean => {
+    const slots = unaskedSlots(policy).map((slot) =>
+      said.includes(slot.upstream) ? replied(policy, slot, { kind: 'absent' }) : slot,
+    )
+    return isLastHope(policy, slots, 'one', (name) => down.includes(name))
+  }
+
+  t.test('is who has nobody beside, or nobody who is up', async (t) => {
+    t.ok(isLast(of({ one: {} })))
+    t.notOk(isLast(of({ one: {}, two: {} })))
+    t.ok(isLast(of({ one: {}, two: {} }), { down: ['one', 'two'] }))
+    t.notOk(isLast(of({ one: {}, two: {}, three: {} }), { down: ['one', 'two'] }))
+  })
+
+  t.test('is who comes after those that answered already', async (t) => {
+    const tiers = of({ two: { tier: 0 }, one: { tier: 1 } })
+    t.ok(isLast(tiers, { said: ['two'] }))
+    t.notOk(isLast(tiers))
+  })
+
+  t.test('is nobody before a tier in which somebody is up', async (t) => {
+    t.notOk(isLast(of({ one: { tier: 0 }, two: { tier: 1 } })))
+  })
+
+  t.test('is a private one whose word keeps the name from the others', async (t) => {
+    t.ok(isLast(of({ one: { private: true }, two: {} })))
+    t.notOk(isLast(of({ one: { private: true, optional: true }, two: {} })))
+    t.notOk(isLast(of({ one: { private: true }, two: { private: true } })))
+  })
+
+  t.test('is whoever may answer: what lies in the store, or is suspended, is nobody', async (t) => {
+    t.ok(isLast(of({ one: {}, import: { optional: true } })))
+    t.ok(isLast(of({ one: {}, two: {} }, { suspended: new Set(['two']) })))
+  })
 })

@@ -1,20 +1,36 @@
-import { equal, ok } from 'node:assert/strict'
+import { ok } from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import {
-  admit,
-  after,
+  afterProbe,
+  afterRequest,
   type Breaker,
   closedBreaker,
+  mayAsk,
+  pauseMs,
+  probed,
   type RequestResult,
 } from '../../src/policy/breaker.ts'
 
 const seed = 20260731
+/** The host is down. */
+const down: RequestResult = { kind: 'failed', object: null, retryAfterMs: null }
+const succeeded: RequestResult = { kind: 'succeeded' }
+const abandoned: RequestResult = { kind: 'abandoned' }
+const failedFor = (object: string): RequestResult => ({
+  kind: 'failed',
+  object,
+  retryAfterMs: null,
+})
+const toldToWait = (retryAfterMs: number): RequestResult => ({
+  kind: 'failed',
+  object: 'x',
+  retryAfterMs,
+})
 const failed = (breaker: Breaker, ...times: readonly number[]): Breaker =>
-  times.reduce((now, at) => after(now, 'failed', at), breaker)
+  times.reduce((now, at) => afterRequest(now, down, at), breaker)
 /** Open since 0, for a second. */
 const open = failed(closedBreaker, 0, 0, 0)
-const probing = (at: number, breaker = open): Breaker => admit(breaker, at).breaker
 
 t.test('three failures within the window open it, for a second', async (t) => {
   t.equal(failed(closedBreaker, 0, 10_000).kind, 'closed')
@@ -31,28 +47,29 @@ t.test('failures that are older than the window are forgotten', async (t) => {
 })
 
 t.test('a success between forgets the failures before it', async (t) => {
-  const between = after(failed(closedBreaker, 0, 1), 'succeeded', 2)
+  const between = afterRequest(failed(closedBreaker, 0, 1), succeeded, 2)
   t.strictSame(between, closedBreaker)
   t.equal(failed(between, 3, 4).kind, 'closed')
 })
 
-t.test('while it is closed all are admitted, while it is open none', async (t) => {
-  t.ok(admit(closedBreaker, 0).isAdmitted)
-  t.ok(admit(failed(closedBreaker, 0, 0), 0).isAdmitted)
-  t.notOk(admit(open, 0).isAdmitted)
-  t.notOk(admit(open, 999).isAdmitted)
+t.test('an object that fails again and again counts once', async (t) => {
+  let breaker: Breaker = closedBreaker
+  for (let at = 0; at < 20; at += 1) breaker = afterRequest(breaker, failedFor('one'), at)
+  t.equal(breaker.kind, 'closed')
+  breaker = afterRequest(breaker, failedFor('two'), 20)
+  t.equal(breaker.kind, 'closed')
+  t.equal(afterRequest(breaker, failedFor('two'), 21).kind, 'closed')
+  t.equal(afterRequest(breaker, failedFor('three'), 22).kind, 'open')
+  t.equal(afterRequest(breaker, down, 22).kind, 'open', 'a host that is down is one more')
 })
 
-t.test('after its time one request finds out, and no other is admitted', async (t) => {
-  const { breaker, isAdmitted } = admit(open, 1000)
-  t.ok(isAdmitted)
-  t.equal(breaker.kind, 'probing')
-  t.notOk(admit(breaker, 1000).isAdmitted)
-  t.notOk(admit(breaker, 100_000).isAdmitted, 'however long it takes')
-})
-
-t.test('a probe that succeeds closes it', async (t) => {
-  t.strictSame(after(probing(1000), 'succeeded', 1500), closedBreaker)
+t.test('while it is closed all may ask, while it is open or probed nobody', async (t) => {
+  t.ok(mayAsk(closedBreaker, 0))
+  t.ok(mayAsk(failed(closedBreaker, 0, 0), 0))
+  t.notOk(mayAsk(open, 0))
+  t.notOk(mayAsk(open, 100_000), 'however long it takes')
+  t.notOk(mayAsk(probed(open), 1000))
+  t.equal(probed(closedBreaker), closedBreaker)
 })
 
 t.test('a probe that fails opens it for twice as long, up to half a minute', async (t) => {
@@ -63,51 +80,93 @@ t.test('a probe that fails opens it for twice as long, up to half a minute', asy
     if (breaker.kind !== 'open') throw new TypeError(breaker.kind)
     openMs.push(breaker.untilMs - now)
     now = breaker.untilMs
-    breaker = after(probing(now, breaker), 'failed', now)
+    breaker = afterProbe(probed(breaker), 'failed', now)
   }
   t.strictSame(openMs, [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000])
 })
 
-t.test('a success begins anew: the next opening is short again', async (t) => {
-  const twice = after(probing(1000), 'failed', 1000)
-  const healed = after(probing(3000, twice), 'succeeded', 3000)
-  t.strictSame(failed(healed, 4000, 4000, 4000), { kind: 'open', untilMs: 5000, trips: 1 })
+t.test('only a request that succeeds makes the next opening short again', async (t) => {
+  const twice = afterProbe(probed(open), 'failed', 1000)
+  const healed = afterProbe(probed(twice), 'succeeded', 3000)
+  t.ok(mayAsk(healed, 3000))
+  t.strictSame(failed(healed, 4000, 4000, 4000), { kind: 'open', untilMs: 8000, trips: 3 })
+  const answered = afterRequest(healed, succeeded, 3500)
+  t.strictSame(failed(answered, 4000, 4000, 4000), { kind: 'open', untilMs: 5000, trips: 1 })
 })
 
-t.test(
-  'a request that was abandoned says nothing, and an abandoned probe lets another',
-  async (t) => {
-    const two = failed(closedBreaker, 0, 0)
-    t.equal(after(two, 'abandoned', 1), two)
-    const left = after(probing(1000), 'abandoned', 1200)
-    t.ok(admit(left, 1200).isAdmitted)
-    const { breaker } = admit(left, 1200)
-    t.strictSame(after(breaker, 'failed', 1200), { kind: 'open', untilMs: 3200, trips: 2 })
-  },
-)
-
-t.test('a failure from before it opened does not keep it open longer', async (t) => {
-  t.equal(after(open, 'failed', 500), open)
-  t.equal(after(open, 'abandoned', 500), open)
-  t.strictSame(after(open, 'succeeded', 500), closedBreaker)
+t.test('a request that was abandoned says nothing', async (t) => {
+  const two = failed(closedBreaker, 0, 0)
+  t.equal(afterRequest(two, abandoned, 1), two)
+  t.equal(afterRequest(open, abandoned, 1), open)
 })
 
-t.test('whatever happens, an upstream is asked again within half a minute', async () => {
+t.test('a request from before it opened says something only where it succeeds', async (t) => {
+  t.equal(afterRequest(open, down, 500), open)
+  t.equal(afterRequest(open, failedFor('x'), 500), open)
+  t.strictSame(afterRequest(open, succeeded, 500), closedBreaker)
+  t.strictSame(afterRequest(probed(open), succeeded, 500), closedBreaker)
+})
+
+t.test('the result of a probe that a request outran changes nothing', async (t) => {
+  t.equal(afterProbe(closedBreaker, 'failed', 1000), closedBreaker)
+})
+
+t.test('who asks for a pause is not asked before it ends, and then at once', async (t) => {
+  const paused = afterRequest(closedBreaker, toldToWait(2000), 1000)
+  t.equal(pauseMs(paused, 1500), 1500)
+  t.notOk(mayAsk(paused, 2999))
+  t.ok(mayAsk(paused, 3000))
+  t.equal(paused.kind, 'closed', 'it is up')
+  const longer = afterRequest(paused, toldToWait(5000), 1500)
+  t.equal(pauseMs(afterRequest(longer, toldToWait(1000), 1600), 1600), 4900, 'the longest holds')
+  t.equal(pauseMs(afterRequest(longer, succeeded, 1700), 1700), 4800, 'whoever is still answered')
+})
+
+t.test('nobody gets a pause of more than half a minute', async (t) => {
+  t.equal(pauseMs(afterRequest(closedBreaker, toldToWait(3_600_000), 0), 0), 30_000)
+  const paused = afterRequest(closedBreaker, toldToWait(30_000), 3_600_000)
+  t.equal(pauseMs(paused, 0), 0, 'nor where the clock is put back')
+})
+
+t.test('one that is open and asks for a pause is up', async (t) => {
+  const paused = afterRequest(probed(open), toldToWait(2000), 1000)
+  t.notOk(mayAsk(paused, 2999))
+  t.ok(mayAsk(paused, 3000))
+})
+
+t.test('a pause of no time is a failure like others', async (t) => {
+  t.strictSame(
+    afterRequest(closedBreaker, toldToWait(0), 5),
+    afterRequest(closedBreaker, failedFor('x'), 5),
+  )
+})
+
+t.test('whatever happens, an upstream is asked or probed again within half a minute', async () => {
+  const anyResult = fc.oneof(
+    fc.constantFrom(succeeded, down, down, abandoned),
+    fc.constantFrom('a', 'b', 'c', 'd').map(failedFor),
+    fc.integer({ min: 0, max: 10 ** 9 }).map(toldToWait),
+  )
   const anyStep = fc.record({
     waitMs: fc.nat(40_000),
-    result: fc.constantFrom<RequestResult>('succeeded', 'failed', 'failed', 'abandoned'),
+    result: anyResult,
+    probe: fc.constantFrom('succeeded' as const, 'failed' as const),
   })
   fc.assert(
     fc.property(fc.array(anyStep, { maxLength: 40 }), (steps) => {
       let breaker: Breaker = closedBreaker
       let now = 0
-      for (const { waitMs, result } of steps) {
+      for (const { waitMs, result, probe } of steps) {
         now += waitMs
-        const admission = admit(breaker, now)
-        breaker = admission.isAdmitted ? after(admission.breaker, result, now) : admission.breaker
-        equal(breaker.kind === 'probing', false, 'its only request has ended')
-        ok(admit(breaker, now + 30_000).isAdmitted)
-        if (result === 'succeeded' && admission.isAdmitted) equal(breaker, closedBreaker)
+        if (breaker.kind === 'open' && breaker.untilMs <= now) {
+          breaker = afterProbe(probed(breaker), probe, now)
+        }
+        breaker = afterRequest(breaker, result, now)
+        const isSoon =
+          breaker.kind === 'open' ? breaker.untilMs <= now + 30_000 : mayAsk(breaker, now + 30_000)
+        ok(isSoon)
+        if (breaker.kind === 'closed') ok(breaker.failures.length < 3)
+        if (result.kind === 'succeeded') ok(breaker.kind === 'closed')
       }
     }),
     { seed, numRuns: 500 },

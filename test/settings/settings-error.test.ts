@@ -3,10 +3,14 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { parse } from 'smol-toml'
 import t, { type Test } from 'tap'
+import { checkAccess } from '../../src/settings/access-checks.ts'
+import { checkDocument } from '../../src/settings/check-document.ts'
+import { composeDraft } from '../../src/settings/draft.ts'
 import { type KeyPath, valueAt } from '../../src/settings/key-path.ts'
 import { keysOfTable, listKnownKeys } from '../../src/settings/known-keys.ts'
 import { loadSettings } from '../../src/settings/load-settings.ts'
 import { locateKeys } from '../../src/settings/locate-keys.ts'
+import { readConfigFile } from '../../src/settings/read-config-file.ts'
 import { type Environment } from '../../src/settings/read-environment.ts'
 import { formatSettingsError, SettingsError } from '../../src/settings/settings-error.ts'
 
@@ -16,6 +20,8 @@ const SECRET =
   'GEP40RR4u+ZLRxRJBTgVzxmcDOOXeunlT+ldk6zJe3Zd6WLgDxSfOa7SPBCAKAYf7eW3YaHlZJvCwVi1b9HYTw=='
 const KEY_ALLOWED = `a public key, NAME:BASE64 with 32 bytes, such as "${KEY}"`
 const SEED = 20_240_612
+
+const alone = { env: {}, homeDir: '/home/ada', cores: 4 }
 
 type Given = { readonly env?: Environment; readonly configFile?: string; readonly homeDir?: string }
 
@@ -200,7 +206,7 @@ t.test('each rule for upstreams has its own words', async (t) => {
     [at('https://a.example/#x'), 'found "https://a.example/#…", which has a fragment.'],
     [
       at('https://u:pw@a.example'),
-      'found "https://…@a.example", which has credentials in it.\n  Allowed: the URL without them: a later version reads credentials',
+      'found "https://…@a.example", which has credentials in it.\n  Allowed: the URL without them: credentials are read from files',
     ],
     [upstream('keys = [":abc"]'), 'found a key without a name.'],
     [
@@ -218,6 +224,94 @@ t.test('each rule for upstreams has its own words', async (t) => {
   for (const [text, message] of cases) {
     const explained = await explain(t, text)
     t.ok(explained.includes(message) && !explained.includes('\n\n'), message, { explained })
+  }
+})
+
+t.test('credentials fit each other, and do not become those of everybody', async (t) => {
+  const other = upstream().replace('"a"', '"b"').replace('a.example', 'b.example')
+  const open = (address: string, ...more: string[]) =>
+    ['[server]', `listen = "${address}"`, ...more, ''].join('\n')
+  const cases: readonly (readonly [string, string])[] = [
+    [
+      upstream('user = "u"'),
+      'line 4, upstream[0].user: found it without password_file.\n  Allowed: user and password_file, or neither.',
+    ],
+    [upstream('password_file = "/p"'), 'line 4, upstream[0].password_file: found it without user.'],
+    [
+      upstream('user = "u"', 'password_file = "/p"', 'token_file = "/t"'),
+      'line 6, upstream[0].token_file: found it and user.\n  Allowed: token_file, or user and password_file',
+    ],
+    [
+      upstream('certificate_file = "/c"'),
+      'line 4, upstream[0].certificate_file: found it without certificate_key_file.',
+    ],
+    [
+      upstream('certificate_key_file = "/k"'),
+      'line 4, upstream[0].certificate_key_file: found it without certificate_file.',
+    ],
+    [
+      upstream('mirrors = ["https://m.example", "https://a.example/"]'),
+      'line 4, upstream[0].mirrors[1]: found "https://a.example", which is upstream[0].url.\n  Allowed: each URL once',
+    ],
+    [
+      upstream('mirrors = ["https://b.example"]') + other,
+      'line 4, upstream[0].mirrors[0]: found "https://b.example", which is upstream[1].url.',
+    ],
+    [
+      upstream('mirrors = ["https://m.example"]') + `${other}mirrors = ["https://m.example"]\n`,
+      'line 8, upstream[1].mirrors[0]: found "https://m.example", which is upstream[0].mirrors[0].',
+    ],
+    [
+      open('0.0.0.0:8484') + upstream('token_file = "/t"'),
+      'line 2, server.listen: found "0.0.0.0:8484", while the upstream "a" has credentials.\n' +
+        '  Allowed: an address of this machine alone, such as "127.0.0.1:8484", or server.expose_private = true',
+    ],
+    [
+      open('[::]:8484') + upstream('headers = { X-Token = "{env:TOKEN}" }'),
+      'line 2, server.listen: found "[::]:8484", while the upstream "a" has credentials.',
+    ],
+    [
+      open('weir.example:1', '[network]', 'netrc_file = "/n"') + upstream(),
+      'line 2, server.listen: found "weir.example:1", while network.netrc_file has credentials.',
+    ],
+  ]
+  for (const [text, message] of cases) {
+    const explained = await explain(t, text)
+    t.ok(explained.includes(message) && !explained.includes('\n\n'), message, { explained })
+  }
+  const fine = [
+    open('127.0.0.1:0') + upstream('token_file = "/t"'),
+    open('[::1]:0') + upstream('token_file = "/t"'),
+    open('unix:/run/weir.sock') + upstream('token_file = "/t"'),
+    open('0.0.0.0:1', 'expose_private = true') + upstream('token_file = "/t"'),
+    open('0.0.0.0:1') + upstream('ca_file = "/ca"', 'mirrors = ["https://m.example"]'),
+  ]
+  for (const text of fine) {
+    const dir = t.testdir({ 'weir.toml': text })
+    await t.resolves(loadSettings({ ...alone, configFile: join(dir, 'weir.toml') }), text)
+  }
+})
+
+t.test('what is written for HTTP says nothing to other kinds of caches', async (t) => {
+  for (const [scheme, remedy] of [
+    ['file', /permissions of its folder/],
+    ['s3', /those of AWS/],
+  ] as const) {
+    const dir = t.testdir({ 'weir.toml': upstream('token_file = "/t"', 'headers = { X-A = "b" }') })
+    const file = await readConfigFile({ path: join(dir, 'weir.toml'), namedBy: 'the test' })
+    const checked = checkDocument(composeDraft(file, []))
+    if ('problems' in checked) throw new Error('the configuration was refused')
+    const { document } = checked
+    const conflicts = checkAccess({
+      ...document,
+      upstream: document.upstream.map((each) => ({ ...each, url: `${scheme}://a` })),
+    })
+    t.strictSame(
+      conflicts.map(({ path }) => path.at(-1)),
+      ['token_file', 'headers'],
+    )
+    t.match(conflicts[0]?.found, `it for an upstream at ${scheme}://`)
+    t.match(conflicts[0]?.allowed, remedy)
   }
 })
 

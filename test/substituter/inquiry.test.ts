@@ -12,6 +12,7 @@ import { createFakeUpstream, type FakeUpstream } from '../fakes/fake-upstream.ts
 import { createFixedClock } from '../fakes/fixed-clock.ts'
 import { createMemoryEvidence } from '../fakes/memory-evidence.ts'
 import { createNullMeter } from '../fakes/null-meter.ts'
+import { createUpHealth } from '../fakes/up-health.ts'
 import { createSilentLog } from '../fakes/silent-log.ts'
 import { must, path } from '../nix/fixtures.ts'
 import {
@@ -130,6 +131,7 @@ t.test('asking upstreams', async (t) => {
     meter: createNullMeter(),
     evidence: createMemoryEvidence(),
     upstreams: () => upstreams,
+    health: createUpHealth(),
     isRefuted: () => false,
     stopping: never,
     policy: constant(

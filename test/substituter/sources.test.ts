@@ -1,5 +1,6 @@
 import { zstdDecompressSync } from 'node:zlib'
 import t from 'tap'
+import { narFileName } from '../../src/nix/nar-key.ts'
 import { publicKeyOf } from '../../src/nix/signature.ts'
 import type { NarSource, SourceFailure } from '../../src/ports/nar-ingest.ts'
 import { createBuildLogs } from '../../src/substituter/build-logs.ts'
@@ -62,6 +63,31 @@ t.test('sources of a NAR', async (t) => {
         ],
       ],
     )
+  })
+
+  t.test('come last whose upstream is down', async (t) => {
+    const ingest = createFakeNarIngest(async () => ({ kind: 'failed' }))
+    const upstreams = [upstreamWith('a', hello), upstreamWith('b', fromB)]
+    const health = { isDown: (name: string) => name === 'a' }
+    const made = await world(t, { upstreams, ingest, health })
+    await made.finder.inquire(hash).settled
+    await getNar(made, key)
+    const tried = ingest.jobs.map(({ sources }) => sources.map(({ upstream }) => upstream))
+    t.strictSame(tried, [['b', 'a']])
+  })
+
+  t.test('tell the health of upstreams what became of each', async (t) => {
+    const told: unknown[] = []
+    const health = {
+      failed: (...args: readonly string[]) => told.push(args),
+      succeeded: (name: string) => told.push(name),
+    }
+    const a = upstreamWith('a', hello)
+    a.answers.nar = down
+    const made = await world(t, { upstreams: [a, upstreamWith('b', fromB)], health })
+    await made.finder.inquire(hash).settled
+    await fetchNar(made, key)
+    t.strictSame(told, [['a', 'connect', narFileName(key)], 'b'])
   })
 
   t.test('may come late: a late answer is a second source', async (t) => {

@@ -82,7 +82,7 @@ function upstreamAt(t: Test, url: string, { lookup, ...changes }: Changes = {}):
       maxConnections: 4,
       ...changes,
     }),
-    lookup,
+    lookup === undefined ? {} : { lookup },
   )
   // Not awaited: a leaked connection ends with its server.
   t.teardown(() => void upstream.close())

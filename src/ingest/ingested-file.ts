@@ -1,0 +1,194 @@
+import { parseContentAddress } from '../nix/content-address.ts'
+import { parseHash } from '../nix/hash.ts'
+import type {
+  IngestEvents,
+  IngestJob,
+  IngestOutcome,
+  NarSource,
+  SourceFailure,
+} from '../ports/nar-ingest.ts'
+import { assertDecodable, decodeNar } from './decode-nar.ts'
+import { createEncoder } from './encoders.ts'
+import { keepCopied, keepVerified } from './keep-body.ts'
+import { KeepingFile } from './keeping-file.ts'
+import { NarVerifier } from './nar-verifier.ts'
+import type { NarSink } from './nar-sink.ts'
+import type { OpenSource } from './open-source.ts'
+import { Prefix } from './prefix.ts'
+import { Recoding } from './recoding.ts'
+import { keptEtag, madeEtag, uniqueEtag } from './representation.ts'
+import { sourceBody } from './source-body.ts'
+import { absentSource, retryAfterMs, sourceFailure } from './source-failure.ts'
+
+/** A source that did not give the NAR; `retryAfterMs` says when it may be asked again, `null` that it need not be. */
+export type FailedTry = { readonly failure: SourceFailure; readonly retryAfterMs: number | null }
+
+/** One NAR on its way into its file, through one source after another. */
+export class IngestedFile implements Disposable {
+  readonly #job: IngestJob
+  readonly #file: NarSink
+  readonly #open: OpenSource
+  readonly #events: IngestEvents
+  /** The file is made of the NAR, or kept as it comes: one of the two once a source has begun it. */
+  #recoding: Recoding | null = null
+  #keeping: KeepingFile | null = null
+  /** Whether what is written is held against the promised NAR. */
+  #isVerified = true
+  #etag = ''
+  #released = 0
+
+  constructor(job: IngestJob, file: NarSink, open: OpenSource, events: IngestEvents) {
+    this.#job = job
+    this.#file = file
+    this.#open = open
+    this.#events = events
+  }
+
+  /** Whether a source can add to what was handed out, which stands. */
+  mayAsk(source: NarSource): boolean {
+    if (this.#released === 0 || this.#recoding !== null) return true
+    return this.#keeping?.isSameFile(source) === true
+  }
+
+  /** `null` where the source gave the promised NAR. */
+  async tryOne(source: NarSource, signal: AbortSignal): Promise<FailedTry | null> {
+    const { upstream } = source
+    try {
+      assertDecodable(source.compression)
+      // What cannot be made is not asked for.
+      if (!this.#isKept(source)) this.#recoding ??= await this.#createRecoding()
+      const opened = await this.#open(source, signal)
+      if (opened === null) return { failure: absentSource(upstream), retryAfterMs: null }
+      await this.#take(source, sourceBody(source, opened, this.#job.narSize, this.#events))
+      return null
+    } catch (error) {
+      signal.throwIfAborted()
+      // Decoders and encoders throw it on as their own.
+      if (this.#file.failure !== null) throw this.#file.failure
+      return { failure: sourceFailure(upstream, error), retryAfterMs: retryAfterMs(error) }
+    }
+  }
+
+  /** Whether a source may follow, the same one or another; prepares for it. */
+  canGoOn({ kind, code }: SourceFailure): boolean {
+    if (this.#released > 0) {
+      // Wrong bytes that were handed out cannot be called back; a cut connection can be gone on from.
+      if (this.#recoding === null) return kind !== 'corrupt'
+      return kind !== 'corrupt' || code === 'undecodable'
+    }
+    this[Symbol.dispose]()
+    this.#recoding = null
+    this.#keeping = null
+    this.#file.restart()
+    return true
+  }
+
+  outcome(upstream: string): IngestOutcome {
+    const fileHash = this.#file.hash()
+    const etag = this.#recoding === null ? keptEtag(fileHash) : this.#etag
+    const kind = this.#isVerified ? 'verified' : 'copied'
+    return { kind, upstream, fileBytes: this.#file.bytes, fileHash, etag }
+  }
+
+  [Symbol.dispose](): void {
+    this.#recoding?.[Symbol.dispose]()
+    this.#keeping?.[Symbol.dispose]()
+  }
+
+  #take(source: NarSource, body: AsyncIterable<Uint8Array>): Promise<void> {
+    if (this.#recoding !== null) {
+      this.#isVerified = true
+      return recode(this.#recoding, decodeNar(source.compression, body, this.#job.narSize))
+    }
+    this.#keeping ??= this.#startKeeping(source)
+    return keepFrom(this.#keeping, this.#file, body)
+  }
+
+  #isKept({ compression, fileHash }: NarSource): boolean {
+    if (this.#released > 0) return this.#recoding === null
+    if (compression !== this.#job.compression) return false
+    // A zstd file whose hash nobody says could not be named while it is handed out: it is made anew.
+    return fileHash !== null || compression !== 'zstd'
+  }
+
+  #startKeeping(source: NarSource): KeepingFile {
+    const { compression, fileHash } = source
+    // What goes past its one reader can wait for no name: this one says that no rest of it can be had.
+    const unnamed = this.#job.path === null ? uniqueEtag() : ''
+    this.#etag = fileHash === null ? unnamed : keptEtag(fileHash)
+    const kept = {
+      file: this.#file,
+      release: (bytes: number) => {
+        if (this.#etag !== '') this.#release(bytes)
+      },
+    }
+    const copied = this.#job.mayCopy && fileHash?.startsWith('sha256:') === true ? fileHash : null
+    this.#isVerified = copied === null
+    const verifier = this.#createVerifier()
+    return new KeepingFile(source, (body) =>
+      copied === null
+        ? keepVerified(kept, body, compression, verifier)
+        : keepCopied(kept, body, copied),
+    )
+  }
+
+  async #createRecoding(): Promise<Recoding> {
+    const { narHash, narSize, compression, zstdLevel } = this.#job
+    const encoder = await createEncoder(compression, {
+      narSize,
+      zstdLevel,
+      onOutput: (chunk) => {
+        this.#file.append(chunk)
+      },
+    })
+    this.#etag = madeEtag(narHash, compression, zstdLevel)
+    return new Recoding({
+      verifier: this.#createVerifier(),
+      file: this.#file,
+      encoder,
+      release: (bytes) => {
+        this.#release(bytes)
+      },
+    })
+  }
+
+  #createVerifier(): NarVerifier {
+    const { storePathHash, narSize } = this.#job
+    const narHash = parseHash(this.#job.narHash)
+    if (narHash === null) throw new TypeError('an ingest job has a NarHash')
+    const ca = this.#job.ca === null ? null : parseContentAddress(this.#job.ca)
+    return new NarVerifier({ storePathHash, narHash, narSize, ca })
+  }
+
+  #release(bytes: number): void {
+    if (this.#job.verifyFirst || bytes === this.#released) return
+    this.#released = bytes
+    this.#events.released(bytes, this.#etag)
+  }
+}
+
+/** Goes on with a NAR from one that is decoded from its start. */
+async function recode(recoding: Recoding, nar: AsyncIterable<Uint8Array>): Promise<void> {
+  const { verifier } = recoding
+  const prefix = verifier.bytes === 0 ? null : new Prefix(verifier.bytes, verifier.prefixHash())
+  for await (const piece of nar) {
+    const rest = prefix === null ? piece : prefix.skip(piece)
+    if (rest.length > 0) await recoding.feed(rest)
+  }
+  await recoding.finish()
+}
+
+/** Goes on with a file from one that is read from its start. */
+async function keepFrom(
+  keeping: KeepingFile,
+  file: NarSink,
+  body: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const written = parseHash(file.hash())
+  const prefix = file.bytes === 0 || written === null ? null : new Prefix(file.bytes, written.bytes)
+  for await (const chunk of body) {
+    const rest = prefix === null ? chunk : prefix.skip(chunk)
+    if (rest.length > 0) await keeping.feed(rest)
+  }
+  await keeping.finish()
+}

@@ -1,0 +1,111 @@
+import {
+  afterProbe,
+  afterRequest,
+  type Breaker,
+  closedBreaker,
+  mayAsk,
+  pauseMs,
+  probed,
+  type RequestResult,
+} from '../policy/breaker.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Log } from '../ports/log.ts'
+import { type Upstream, UpstreamError } from '../ports/upstream.ts'
+
+/** Acts after so many milliseconds, unless the returned function is called before. */
+export type Schedule = (ms: number, act: () => void) => () => void
+
+/** By the system's timers, which keep no process alive. */
+export const systemSchedule: Schedule = (ms, act) => {
+  const timer = setTimeout(act, ms).unref()
+  return () => {
+    clearTimeout(timer)
+  }
+}
+
+export type CircuitDeps = {
+  readonly clock: Clock
+  readonly log: Log
+  readonly schedule: Schedule
+  /** How long a probe may take. */
+  readonly probeMs: number
+}
+
+/** One root's circuit breaker, with the probes that close it. */
+export type Circuit = {
+  state(): Breaker['kind']
+  mayAsk(): boolean
+  /** How long it is not to be asked because it said so, in milliseconds; else 0. */
+  pauseMs(): number
+  /** Takes what came of a request. */
+  ended(result: RequestResult): void
+  /** Ends its probes. */
+  close(): void
+}
+
+/** Codes that say that the upstream is down, not that this object cannot be had from it. */
+const outages: ReadonlySet<string> = new Set(['connect', 'timeout', 'reset'])
+
+/** Whether a code says that the host is down, whatever it was asked for. */
+export function isHostDown(code: string): boolean {
+  return outages.has(code)
+}
+
+/**
+ * The circuit breaker of an upstream. While it is open it is probed in the background, as often as the breaker wants it: any definite answer to
+ * a question for its `nix-cache-info` closes it.
+ */
+export function createCircuit(
+  upstream: Pick<Upstream, 'name' | 'cacheInfo'>,
+  { clock, log, schedule, probeMs }: CircuitDeps,
+): Circuit {
+  let breaker: Breaker = closedBreaker
+  let cancel = (): void => undefined
+  const closing = new AbortController()
+
+  const become = (next: Breaker): void => {
+    const earlier = breaker
+    breaker = next
+    if (next === earlier) return
+    if (next.kind !== 'probing') cancel()
+    if (next.kind === 'open') {
+      const forMs = next.untilMs - clock.nowMs()
+      log.warn({ event: 'upstream.down', upstream: upstream.name, forMs })
+      if (!closing.signal.aborted) cancel = schedule(forMs, probe)
+    }
+    if (next.kind === 'closed' && earlier.kind !== 'closed') {
+      log.info({ event: 'upstream.up', upstream: upstream.name })
+    }
+  }
+  const probe = (): void => {
+    become(probed(breaker))
+    const inTime = AbortSignal.any([closing.signal, AbortSignal.timeout(probeMs)])
+    upstream.cacheInfo(inTime).then(
+      () => {
+        become(afterProbe(breaker, 'succeeded', clock.nowMs()))
+      },
+      (error: unknown) => {
+        if (closing.signal.aborted) return
+        const isAnswer = error instanceof UpstreamError && !isFailure(error)
+        become(afterProbe(breaker, isAnswer ? 'succeeded' : 'failed', clock.nowMs()))
+      },
+    )
+  }
+  return {
+    state: () => breaker.kind,
+    mayAsk: () => mayAsk(breaker, clock.nowMs()),
+    pauseMs: () => pauseMs(breaker, clock.nowMs()),
+    ended(result) {
+      become(afterRequest(breaker, result, clock.nowMs()))
+    },
+    close() {
+      cancel()
+      closing.abort()
+    },
+  }
+}
+
+/** Whether an error speaks against the upstream: it is down, or says itself that it cannot. */
+export function isFailure({ code, status }: UpstreamError): boolean {
+  return isHostDown(code) || (status !== null && (status >= 500 || status === 429))
+}
