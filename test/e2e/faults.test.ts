@@ -5,6 +5,10 @@ import { columns, rowHeads } from '../faults/fault-table.ts'
 import { makeFaultWorld } from '../faults/fault-world.ts'
 import { wrongIn } from '../faults/judge-row.ts'
 import { pullNetwork } from '../faults/network.ts'
+import { narinfos } from '../faults/fault-case.ts'
+import { startUpstream } from '../lab/upstream-server.ts'
+import { startWeir } from '../lab/weir-process.ts'
+import { fetchNar, narUrlOf } from '../soak/fetch-path.ts'
 import { tryFault } from '../faults/try-fault.ts'
 import { tryDistance } from '../soak/distance.ts'
 import { readTable } from '../soak/faults.ts'
@@ -45,6 +49,25 @@ t.test('the network goes in the middle of a closure', async (t) => {
   t.same(wrong, [])
   t.comment(why)
 })
+
+t.test(
+  'who could not tell about a path gives its NAR once whoever promised it is gone',
+  async (t) => {
+    await using first = await startUpstream({ root: world.roots.failing })
+    await using second = await startUpstream({ root: world.roots.good })
+    const upstreams = [first, second].map(({ url }, index) => ({
+      ...{ name: `upstream-${index + 1}`, url, keys: world.keys },
+    }))
+    await using weir = await startWeir({ config: { upstreams } })
+    const [offer] = world.closures.first
+    if (offer === undefined) throw new Error('there is no path')
+    const mend = second.faults.add({ path: narinfos, action: { kind: 'status', status: 400 } })
+    const url = await narUrlOf(weir.url, offer)
+    mend()
+    await first.stop()
+    t.match(await fetchNar(url, offer), { kind: 'right' })
+  },
+)
 
 t.test('a client that may build does, where Weir cannot tell', async (t) => {
   t.same((await tryFallback(1)).wrong, [])

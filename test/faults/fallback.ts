@@ -2,7 +2,6 @@ import { prepareLab } from '../lab/lab-caches.ts'
 import { createNixClient } from '../lab/nix-client.ts'
 import { startUpstream } from '../lab/upstream-server.ts'
 import { startWeir } from '../lab/weir-process.ts'
-import { fewWords } from './few-words.ts'
 
 /** What came of it: empty where all was as it must be. */
 export type Fallback = { readonly wrong: readonly string[] }
@@ -21,7 +20,17 @@ export async function tryFallback(seed: number): Promise<Fallback> {
   const attributes = `name = "fallback-${seed}-${process.pid}"; system = builtins.currentSystem;`
   const builder = 'builder = "/bin/sh"; args = [ "-c" "echo built > $out" ];'
   const expression = `derivation { ${attributes} ${builder} }`
-  const options = ['--option', 'substituters', weir.url, '--option', 'download-attempts', '1']
+  // With ca-derivations Nix 2.8 aborts where it disables a substituter under `fallback`.
+  const features = ['--option', 'experimental-features', 'nix-command']
+  const options = [
+    ...features,
+    '--option',
+    'substituters',
+    weir.url,
+    '--option',
+    'download-attempts',
+    '1',
+  ]
   const build = (fallback: 'true' | 'false') =>
     // In the machine's own store: without privileges there is no building for another one.
     client.run([
@@ -41,7 +50,7 @@ export async function tryFallback(seed: number): Promise<Fallback> {
   return {
     wrong: [
       ...(without.code === 0 ? ['without fallback the command succeeded'] : []),
-      ...(withIt.code === 0 ? [] : [`with fallback: ${fewWords(withIt.stderr)}`]),
+      ...(withIt.code === 0 ? [] : [`with fallback: ${withIt.stderr}`]),
     ],
   }
 }
