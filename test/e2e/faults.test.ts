@@ -69,8 +69,8 @@ t.test(
   },
 )
 
-t.test('a client that may build does, where Weir cannot tell', async (t) => {
-  t.same((await tryFallback(1)).wrong, [])
+t.test('a client that may build does, where no upstream gives the NAR', async (t) => {
+  t.same(await tryFallback(1), [])
 })
 
 t.test('a closure that only the last of five upstreams has: each is asked once', async (t) => {

@@ -1,5 +1,5 @@
 /**
- * A long trial: `node test/soak/run.ts NAME [--seed=N] [--times=N] [--seconds=N] [--gigabytes=N] [--only=TEXT]
+ * A long trial: `node test/soak/run.ts NAME [--seed=N] [--times=N] [--seconds=N] [--gigabytes=N] [--only=PATTERN]
  * [--write]`. It says what fails as it happens, and
  * ends with one line that says what came of it; the exit status is 1 where something failed.
  */
