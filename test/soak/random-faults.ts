@@ -1,17 +1,19 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { formatPublicKey, generateSecretKey } from '../../src/nix/signature.ts'
 import { failAtRandom } from '../faults/random-fault.ts'
 import { mustHoldAll } from '../faults/must-hold-all.ts'
-import { pathOf } from '../lab/forged-offer.ts'
+import { type Offer, pathOf } from '../lab/forged-offer.ts'
 import { prepareLab } from '../lab/lab-caches.ts'
 import { createNixClient } from '../lab/nix-client.ts'
 import { startUpstream, type UpstreamServer } from '../lab/upstream-server.ts'
 import { startWeir } from '../lab/weir-process.ts'
 import { disagreements, partialFiles, wrongFiles } from './cache-state.ts'
 import { createDice, type Dice } from './dice.ts'
+import { fetchPath } from './fetch-path.ts'
 import { type Encoding, makeCache, type MadeCache } from './made-cache.ts'
 import { makeClosure, type Offers } from './made-closure.ts'
 import type { Tally } from './tally.ts'
-import { closureOf, visit } from './wander.ts'
+import { closureOf, judge } from './wander.ts'
 
 export type RandomFaultsOptions = {
   readonly seed: number
@@ -136,9 +138,28 @@ async function walk(options: ClientOptions): Promise<void> {
   const { offers, dice, closures, arrived } = options
   for (let walked = 0; walked < closures; walked += 1) {
     for (const offer of closureOf(dice.pick(offers), offers)) {
-      await visit(options, offer)
+      await get(options, offer)
       arrived()
     }
+  }
+}
+
+/** Nix's tries, and its first pause, which doubles. */
+const tries = 5
+const pauseMs = 250
+
+/** Fetches a path, and asks again where Weir could not tell, as Nix does. */
+async function get({ url, dice, tally }: ClientOptions, offer: Offer): Promise<void> {
+  const hangUp = dice.below(4) === 0 ? { hangUpAfterBytes: 1 + dice.below(offer.nar.length) } : {}
+  for (let left = tries - 1; ; left -= 1) {
+    const got = await fetchPath(url, offer, hangUp)
+    if (got.kind !== 'refused' || got.status !== 503 || left === 0) {
+      if (got.kind === 'cut') tally.fail(`cut: ${offer.narinfo.storePath.baseName}`)
+      else judge(got, tally)
+      return
+    }
+    tally.count('tries again')
+    await delay(pauseMs * 2 ** (tries - 1 - left))
   }
 }
 

@@ -41,10 +41,7 @@ export function closureOf(root: Offer, offers: Offers): readonly Offer[] {
 }
 
 /** Fetches one path; false where Weir is gone. */
-export async function visit(
-  options: Omit<WanderOptions, 'offers' | 'signal'>,
-  offer: Offer,
-): Promise<boolean> {
+async function visit(options: WanderOptions, offer: Offer): Promise<boolean> {
   const { url, dice, tally, mayBreak = () => false, heard = () => undefined } = options
   const hangUp = dice.below(4) === 0 ? { hangUpAfterBytes: 1 + dice.below(offer.nar.length) } : {}
   const got = await fetchPath(url, offer, { pace: heard, ...hangUp })
