@@ -123,6 +123,7 @@ function statusOf(
       isStoring: core.storing.isOn(),
     },
     upstreams: upstreams.map(({ name }) => name),
+    network: core.network(),
     policy: {
       ...{ epoch, enforce },
       rules: rules.length,

@@ -1,10 +1,12 @@
 /** Puts the parts together that answer: from the store outwards, around the policy of the moment. */
 import { isDeepStrictEqual } from 'node:util'
+import { forget, type ForgetReport } from './admin/forget.ts'
 import { createLivePolicy, type LivePolicy } from './admin/live-policy.ts'
 import { createPinning, type Pinning } from './admin/pins.ts'
 import { punishLie, type SuspendDeps } from './admin/suspend.ts'
 import { createIngestPool } from './ingest/ingest-pool.ts'
 import type { SecretKey } from './nix/signature.ts'
+import type { StorePathHash } from './nix/store-path.ts'
 import { assembleKeeping, type Keeping } from './keeping.ts'
 import type { Catalog } from './ports/catalog.ts'
 import { openState } from './open-state.ts'
@@ -12,16 +14,19 @@ import type { Clock } from './ports/clock.ts'
 import type { Evidence } from './ports/evidence.ts'
 import type { UpstreamHealth } from './ports/upstream-health.ts'
 import type { Log } from './ports/log.ts'
+import type { NetworkState } from './ports/network-state.ts'
 import type { Settings } from './settings/settings.ts'
 import type { Recalls } from './state/recalls.ts'
 import { recordKeyOf } from './state/record-key.ts'
 import { createImportUpstream } from './store/import-upstream.ts'
+import { createAbsences } from './substituter/absences.ts'
 import type { VerifyStored } from './substituter/adopt-nar.ts'
 import { createBuildLogs } from './substituter/build-logs.ts'
 import { createListings, type Listings } from './substituter/listings.ts'
 import { fetchPath, lookAtPath } from './substituter/fetch-path.ts'
 import { createPathFinder, type PathFinder } from './substituter/find-path.ts'
 import { createReadAhead, type ReadAhead } from './substituter/read-ahead.ts'
+import type { Reach } from './substituter/reach.ts'
 import { createRealisations, type Realisations } from './substituter/realisations.ts'
 import { createRefutedClaims } from './substituter/refuted-claims.ts'
 import type { Storing } from './keeper/storing.ts'
@@ -30,8 +35,9 @@ import { createSubstituter, type Substituter } from './substituter/substituter.t
 import { createTransfers, type Transfers } from './substituter/transfers.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import type { Upkeep } from './upkeep/upkeep.ts'
+import { createNetworkWatch } from './upstream/network-watch.ts'
 import { hasTlsFiles } from './upstream/tls-options.ts'
-import { upstreamOptions } from './upstream/upstream-options.ts'
+import { askedUpstreams, type UpstreamOptions } from './upstream/upstream-options.ts'
 import { createUpstreamSet } from './upstream/upstream-set.ts'
 
 export type CoreOptions = {
@@ -62,6 +68,9 @@ export type Core = {
   readonly evidence: Evidence
   readonly health: UpstreamHealth
   readonly upkeep: Upkeep
+  readonly network: () => NetworkState
+  /** Forgets what upstreams said of a path. */
+  readonly forget: (hash: StorePathHash) => ForgetReport
   /** Takes another configuration, upstreams included, without a pause. */
   readonly reconfigure: (settings: Settings) => void
 }
@@ -77,10 +86,14 @@ export async function assembleCore(
   }
   const state = await openState(initial, { clock, log, catalogRenewed }, resources)
   const { store, catalog, evidence, recalls, suspensions, pins } = state
-  const optionsOf = (settings: Settings) =>
-    settings.upstreams.map((upstream) => upstreamOptions(upstream, settings, version))
+  const optionsOf = (settings: Settings) => askedUpstreams(settings, version)
   const local = [createImportUpstream(store)]
-  const upstreams = createUpstreamSet(optionsOf(initial), local, { clock, log })
+  const upstreams = createUpstreamSet(optionsOf(initial), local, {
+    ...{ clock, log },
+    changed: () => {
+      network()
+    },
+  })
   resources.defer(() => upstreams.close())
   const ingest = createIngestPool(
     initial.nar.workers,
@@ -93,6 +106,20 @@ export async function assembleCore(
   )
   resources.defer(() => ingest.close())
 
+  const isOffline = (): boolean => policy.settings().network.mode === 'offline'
+  const network = createNetworkWatch({ isOffline, allDown: () => upstreams.health.allDown(), log })
+  const reach: Reach = {
+    isOffline,
+    isDown: (upstream) => upstreams.health.isDown(upstream),
+    isRemote: (upstream) => !local.some(({ name }) => name === upstream),
+  }
+  const absences = createAbsences({
+    clock,
+    ttlMs: (name) => {
+      const { upstreams } = policy.settings()
+      return upstreams.find((upstream) => upstream.name === name)?.negativeTtlMs ?? 0
+    },
+  })
   const refutedClaims = createRefutedClaims(clock)
   const policy = createLivePolicy(initial, {
     recalls,
@@ -113,6 +140,7 @@ export async function assembleCore(
     cachePinnedBytes: () => keeper.room().pinned,
     cacheFreeBytes: () => keeper.room().free ?? NaN,
     isCacheStoring: () => storing.isOn(),
+    isOffline: () => network() !== 'online',
     suspended: () => policy.current().suspended,
     upstreams: () => policy.settings().upstreams.map(({ name }) => name),
     circuitState: (upstream) => upstreams.health.state(upstream),
@@ -134,9 +162,7 @@ export async function assembleCore(
     resources,
   )
   const finder: PathFinder = createPathFinder({
-    ...base,
-    catalog,
-    stopping,
+    ...{ ...base, catalog, stopping, absences, reach },
     upstreams: upstreams.current,
     health: upstreams.health,
     isRefuted: refutedClaims.has,
@@ -161,11 +187,11 @@ export async function assembleCore(
       substituter.changed(hash)
     },
     health: upstreams.health,
-    isRemote: (upstream) => !local.some(({ name }) => name === upstream),
+    isRemote: reach.isRemote,
   })
   const substituter: Substituter = createSubstituter({
     ...base,
-    ...{ storeDir, signing, finder, transfers, store, keeper, storing, verifyStored },
+    ...{ storeDir, signing, finder, transfers, store, keeper, storing, verifyStored, reach },
     encoding: () => policy.settings().nar.encoding,
   })
   const readAhead = createReadAhead({
@@ -173,16 +199,18 @@ export async function assembleCore(
     ...{ finder, transfers, stopping },
     encoding: () => policy.settings().nar.encoding,
     // What cannot be kept would be fetched for nobody.
-    limit: () => (storing.isOn() ? policy.settings().nar.readAhead : 0),
+    limit: () => (storing.isOn() && network() === 'online' ? policy.settings().nar.readAhead : 0),
     busyAt: initial.nar.maxTransfers / 2,
   })
   const listings: Listings = createListings({
     ...{ policy: policy.current, log, finder, store, keeper, reader: ingest.reader },
   })
   rebuilding.startWhereDue()
+  network()
   return {
     ...{ substituter, finder, keeper, transfers, metrics, policy, recalls, suspending },
-    ...{ catalog, evidence, listings, readAhead, storing, upkeep, health: upstreams.health },
+    ...{ catalog, evidence, listings, readAhead, storing, upkeep, network },
+    health: upstreams.health,
     pinning: createPinning({
       ...{ pins, catalog, keeper, clock, log },
       look: (hash) => lookAtPath({ finder }, hash),
@@ -196,15 +224,28 @@ export async function assembleCore(
       isEnabled: () => policy.settings().policy.realisations,
       timeoutMs: initial.timeouts.narinfoMs,
     }),
+    forget: (hash) => forget({ finder, substituter, refutedClaims, transfers, log }, hash),
     reconfigure(settings) {
-      const options = optionsOf(settings)
-      const isSame = isDeepStrictEqual(options, optionsOf(policy.settings()))
-      if (!isSame || options.some(hasTlsFiles)) {
+      const [options, before] = [optionsOf(settings), optionsOf(policy.settings())]
+      if (!isDeepStrictEqual(options, before) || options.some(hasTlsFiles)) {
         upstreams.replace(options)
         ingest.configure({ upstreams: options })
+        for (const name of changedNames(before, options)) absences.forgetUpstream(name)
       }
+      const wasOffline = isOffline()
       policy.reconfigure(settings)
+      if (network() === 'offline' && !wasOffline) transfers.cutFetches()
       void keeper.tend()
     },
   }
+}
+
+/** The upstreams of before that are gone, or that are another cache now. */
+function changedNames(
+  before: readonly UpstreamOptions[],
+  now: readonly UpstreamOptions[],
+): readonly string[] {
+  const isSame = (one: UpstreamOptions): boolean =>
+    now.some((other) => isDeepStrictEqual(one, other))
+  return before.filter((one) => !isSame(one)).map(({ name }) => name)
 }

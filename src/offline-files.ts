@@ -2,7 +2,7 @@
 import { createLivePolicy } from './admin/live-policy.ts'
 import { createStoredFiles, type StoredFiles } from './admin/stored-files.ts'
 import { createIngestPool } from './ingest/ingest-pool.ts'
-import { takeFolders, unmeasured } from './offline.ts'
+import { takeFolders, unmeasured, unreached } from './offline.ts'
 import { openState } from './open-state.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Log } from './ports/log.ts'
@@ -11,7 +11,7 @@ import { createImportUpstream } from './store/import-upstream.ts'
 import { createPathFinder } from './substituter/find-path.ts'
 import { createListings } from './substituter/listings.ts'
 import { createStoreKeeper } from './keeper/store-keeper.ts'
-import { upstreamOptions } from './upstream/upstream-options.ts'
+import { askedUpstreams } from './upstream/upstream-options.ts'
 import { createUpstreamSet } from './upstream/upstream-set.ts'
 import { cacheLimits } from './cache-limits.ts'
 
@@ -46,13 +46,14 @@ export async function openOfflineFiles({
     limits: () => cacheLimits(settings),
     changed: () => undefined,
   })
-  const options = settings.upstreams.map((each) => upstreamOptions(each, settings, version))
+  const options = askedUpstreams(settings, version)
   const upstreams = createUpstreamSet(options, [createImportUpstream(store)], { clock, log })
   resources.defer(() => upstreams.close())
   const finder = createPathFinder({
     ...base,
     ...{ catalog, stopping: ending.signal },
     ...{ upstreams: upstreams.current, health: upstreams.health },
+    ...unreached(settings),
     isRefuted: () => false,
     // Who lies is punished by a Weir that serves.
     lied: () => undefined,

@@ -23,12 +23,13 @@ import type { Meter } from './ports/meter.ts'
 import type { Settings } from './settings/settings.ts'
 import { lockFolder } from './state/folder-lock.ts'
 import { createImportUpstream } from './store/import-upstream.ts'
+import { createAbsences } from './substituter/absences.ts'
 import type { PathLook } from './substituter/closure.ts'
-import { createPathFinder } from './substituter/find-path.ts'
+import { createPathFinder, type FindDeps } from './substituter/find-path.ts'
 import { judgeStored } from './substituter/stored-answers.ts'
 import { createStoreKeeper } from './keeper/store-keeper.ts'
 import type { Upkeep } from './upkeep/upkeep.ts'
-import { upstreamOptions } from './upstream/upstream-options.ts'
+import { askedUpstreams } from './upstream/upstream-options.ts'
 import { createUpstreamSet } from './upstream/upstream-set.ts'
 
 const clock: Clock = { nowMs: () => Date.now() }
@@ -36,6 +37,7 @@ const clock: Clock = { nowMs: () => Date.now() }
 /** Nobody reads what a command would measure. */
 export const unmeasured: Meter = {
   upstreamAnswered: () => undefined,
+  absenceRemembered: () => undefined,
   claimJudged: () => undefined,
   badSignature: () => undefined,
   diverged: () => undefined,
@@ -57,6 +59,18 @@ export type OfflineWork = {
   /** Of what is stored: nothing is fetched. */
   readonly pinning: Pinning
   readonly upkeep: Upkeep
+}
+
+/** What a command knows of upstreams that it has not asked yet. */
+export function unreached({ network }: Settings): Pick<FindDeps, 'absences' | 'reach'> {
+  return {
+    absences: createAbsences({ clock, ttlMs: () => 0 }),
+    reach: {
+      isOffline: () => network.mode === 'offline',
+      isDown: () => false,
+      isRemote: () => true,
+    },
+  }
 }
 
 /** Takes the folders for itself, and throws a `FolderLockedError` where a Weir has them. */
@@ -131,7 +145,7 @@ export type OfflineQuestion = {
 export async function explainOffline(question: OfflineQuestion): Promise<Explanation> {
   await using resources = new AsyncDisposableStack()
   const { settings, policy, hash, version, log } = question
-  const options = settings.upstreams.map((each) => upstreamOptions(each, settings, version))
+  const options = askedUpstreams(settings, version)
   const nothingStored = createImportUpstream({ describe: () => Promise.resolve(null) })
   const upstreams = createUpstreamSet(options, [nothingStored], { clock, log })
   resources.defer(() => upstreams.close())
@@ -141,6 +155,7 @@ export async function explainOffline(question: OfflineQuestion): Promise<Explana
     policy: () => policy,
     upstreams: upstreams.current,
     health: upstreams.health,
+    ...unreached(settings),
     isRefuted: () => false,
     stopping: new AbortController().signal,
     lied: (_, { upstream, claimed, truth, by }) => {

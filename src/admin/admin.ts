@@ -9,6 +9,7 @@ import { checkOwnKey } from '../settings/own-key.ts'
 import type { Settings } from '../settings/settings.ts'
 import { explain, type ExplainDeps, type ExplainOptions } from './explain.ts'
 import type { Explanation } from './explanation.ts'
+import type { ForgetReport } from './forget.ts'
 import { lift } from './lift.ts'
 import type { LivePolicy } from './live-policy.ts'
 import { recall, type RecallDeps, type RecallReport } from './recall.ts'
@@ -38,6 +39,8 @@ export type Admin = {
   reload(): Promise<ReloadReport>
   explain(hash: StorePathHash, options: ExplainOptions): Promise<Explanation>
   recall(block: Block): Promise<RecallReport>
+  /** Forgets what upstreams said of a path: the next request asks them anew. */
+  forget(hash: StorePathHash): ForgetReport
   /** Takes a recall back; false where there was none. */
   lift(block: Block): Promise<boolean>
   /** The recalls that Weir keeps itself. */
@@ -66,6 +69,7 @@ export type AdminDeps = Omit<ExplainDeps, 'policy'> &
     readonly ownKey: PublicKey
     readonly load: () => Promise<LoadedSettings>
     readonly reconfigure: (settings: Settings) => void
+    readonly forget: (hash: StorePathHash) => ForgetReport
     readonly log: Log
   }
 
@@ -101,6 +105,7 @@ export function createAdmin(deps: AdminDeps): Admin {
     },
     explain: (hash, options) => explain({ ...deps, policy: policy.current }, hash, options),
     recall: (block) => recall(deps, block),
+    forget: (hash) => deps.forget(hash),
     lift: (block) => lift(deps, block),
     recalls: () => recalls.blocks(),
     upstreams: () => {

@@ -21,12 +21,12 @@ export type LivePolicyDeps = {
   readonly changed: (policy: Policy) => void
 }
 
-/** What verdicts rest on, who is asked for them, and how answers are signed and what they name. */
+/** What verdicts rest on, who is asked for them and whether, and how answers are signed and what they name. */
 function judged(settings: Settings): unknown {
-  const { upstreams, timeouts, rules, policy, blocks, importKeys, nar, signing } = settings
+  const { upstreams, timeouts, network, rules, policy, blocks, importKeys, nar, signing } = settings
   const { maxNarBytes, encoding } = nar
   return [
-    ...[upstreams, timeouts, rules, policy, blocks, importKeys],
+    ...[upstreams, timeouts, network.mode, rules, policy, blocks, importKeys],
     ...[maxNarBytes, encoding, signing.mode],
   ]
 }

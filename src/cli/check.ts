@@ -9,7 +9,7 @@ import { count } from './words.ts'
 /** `weir check` */
 export const checkCommand: Command = {
   summary: 'check the configuration, and whether each upstream answers',
-  help: `Loads the configuration and asks every upstream for its nix-cache-info, as the server would.
+  help: `Loads the configuration and asks every upstream for its nix-cache-info, as the server would: in offline mode nobody.
 Exit status 1 where the configuration is wrong, or an upstream that is not optional is of no use.`,
   operands: '',
   options: {},
@@ -20,6 +20,10 @@ Exit status 1 where the configuration is wrong, or an upstream that is not optio
     world.out(`configuration: ${source}: good\n`)
     world.out(`  ${describePolicy(settings)}\n`)
     for (const warning of warnings) world.out(`  warning: ${warning}\n`)
+    if (settings.network.mode === 'offline') {
+      world.out('network.mode is offline: the upstreams are not asked\n')
+      return 0
+    }
     const findings = await Promise.all(
       settings.upstreams.map((upstream) => checkUpstream(upstream, settings, version)),
     )

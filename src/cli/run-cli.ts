@@ -7,6 +7,7 @@ import { type CliWorld, type Command, type CommandInput, UsageError } from './co
 import { describeFailure } from './describe-failure.ts'
 import { commandHelp, overview, usage } from './help.ts'
 import { explainCommand } from './explain.ts'
+import { forgetCommand } from './forget.ts'
 import { gcCommand } from './gc.ts'
 import { keyCommand } from './key.ts'
 import { lsCommand } from './ls.ts'
@@ -33,6 +34,7 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ['policy', policyCommand],
   ['explain', explainCommand],
   ['reload', reloadCommand],
+  ['forget', forgetCommand],
   ['upstream', upstreamCommand],
   ['recall', recallCommand],
   ['ls', lsCommand],

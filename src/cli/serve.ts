@@ -27,6 +27,7 @@ SIGTERM and SIGINT let running transfers finish first; a second one ends at once
       url: app.address,
       version,
       configuration: source,
+      mode: settings.network.mode,
       upstreams: settings.upstreams.map(({ name, url }) => `${name} ${url}`),
       cache: settings.cache.dir,
       state: settings.state.dir,

@@ -24,6 +24,7 @@ export const statusCommand: Command = {
       ['public key', status.publicKey],
       ['configuration', status.configuration],
       ['upstreams', status.upstreams.join(', ')],
+      ['network', networkWords[status.network]],
       ['policy', describePolicy(status.policy)],
       ['suspended', status.policy.suspended.join(', ') || 'none'],
       [
@@ -38,6 +39,12 @@ export const statusCommand: Command = {
     world.out(lines.map(([name = '', value = '']) => `${name.padEnd(14)} ${value}\n`).join(''))
     return 0
   },
+}
+
+const networkWords: Readonly<Record<Status['network'], string>> = {
+  online: 'the upstreams are asked',
+  offline: 'offline: the configuration says that nobody is asked',
+  'all-down': 'offline: every upstream is down; what is stored is served',
 }
 
 function describePolicy({ epoch, enforce, rules, blocks }: Status['policy']): string {

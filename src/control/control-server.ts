@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { NoSuchUpstreamError } from '../admin/admin.ts'
 import { NotShownError, type StoredFiles } from '../admin/stored-files.ts'
 import { PinError, type Pinning } from '../admin/pins.ts'
+import type { NetworkState } from '../ports/network-state.ts'
 import { reply } from '../http/reply.ts'
 import type { Log } from '../ports/log.ts'
 import { SettingsError } from '../settings/settings-error.ts'
@@ -34,6 +35,8 @@ export type Status = {
     readonly isStoring: boolean
   }
   readonly upstreams: readonly string[]
+  /** Whether upstreams are asked; `all-down`: none of them answers. */
+  readonly network: NetworkState
   readonly policy: {
     readonly epoch: string
     readonly enforce: boolean

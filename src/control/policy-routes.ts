@@ -1,5 +1,5 @@
 import type { Admin } from '../admin/admin.ts'
-import { parseStorePathHash, type StoreDir } from '../nix/store-path.ts'
+import { parseStorePathHash, type StoreDir, type StorePathHash } from '../nix/store-path.ts'
 import { formatBlocks, readBlocks } from '../settings/block-schema.ts'
 import { BadRequestError } from './bad-request-error.ts'
 import { type ReceivedRequest, textOf } from './control-request.ts'
@@ -26,14 +26,19 @@ export function answerPolicy(
       return admin.recall(oneBlock(text, storeDir))
     case 'POST /lift':
       return admin.lift(oneBlock(text, storeDir)).then((isLifted) => ({ isLifted }))
-    case 'GET /explain': {
-      const hash = parseStorePathHash(textOf(url, 'hash'))
-      if (hash === null) throw new BadRequestError('hash: 32 characters of a store path')
-      return admin.explain(hash, { live: url.searchParams.has('live'), to: 'all' })
-    }
+    case 'GET /explain':
+      return admin.explain(hashOf(url), { live: url.searchParams.has('live'), to: 'all' })
+    case 'POST /forget':
+      return admin.forget(hashOf(url))
     default:
       return undefined
   }
+}
+
+function hashOf(url: URL): StorePathHash {
+  const hash = parseStorePathHash(textOf(url, 'hash'))
+  if (hash === null) throw new BadRequestError('hash: 32 characters of a store path')
+  return hash
 }
 
 async function isNew(done: Promise<boolean>): Promise<{ readonly isNew: boolean }> {

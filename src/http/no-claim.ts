@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import type { AnswerSlot } from '../policy/answer.ts'
+import { type AnswerSlot, isOffline } from '../policy/answer.ts'
 import type { NoClaim } from '../substituter/substituter.ts'
 import { headerText, replyText } from './reply.ts'
 
@@ -19,10 +19,19 @@ export function replyNoClaim(
 ): NoClaimResult {
   const said = slots.flatMap(describe).join('; ')
   if (kind === 'unknown') {
-    replyUnknown(response, said)
+    replyUnknown(
+      response,
+      said === '' ? 'who promises it is down, and its NAR is not stored' : said,
+    )
     return 'error'
   }
   const refusal = slots.flatMap(({ answer }) => (answer?.kind === 'refused' ? [answer] : []))[0]
+  if (refusal === undefined && slots.some(isOffline)) {
+    replyText(response, 404, 'this path is not stored, and Weir is offline: it asks nobody', {
+      'x-weir-verdict': 'absent',
+    })
+    return 'absent'
+  }
   if (refusal === undefined) {
     const unasked =
       suspended.length === 0 ? '' : ` (not asked, since suspended: ${suspended.join(', ')})`

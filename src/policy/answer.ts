@@ -30,9 +30,22 @@ export function isAwaited({ isAsked, answer }: AnswerSlot): boolean {
   return isAsked && answer === null
 }
 
+/** The code of the answer that offline mode puts in place of an upstream's. */
+export const offlineCode = 'offline'
+
+/** Whether nobody was asked, since the configuration says so. */
+export function isOffline({ answer }: AnswerSlot): boolean {
+  return answer?.kind === 'unknown' && answer.code === offlineCode
+}
+
 /** Whether an upstream could not tell whose word is needed: an optional one's is not, unless it was Weir that failed to ask. */
 export function isOutage({ optional, answer }: AnswerSlot): boolean {
   return answer?.kind === 'unknown' && (!optional || answer.code === 'overloaded')
+}
+
+/** Whether it is open what an upstream has whose word is needed. Offline it is not: then there is what is stored, and nothing else. */
+export function isOpen(slot: AnswerSlot): boolean {
+  return isOutage(slot) && !isOffline(slot)
 }
 
 /** The same claim, refused for what other claims say. */

@@ -7,6 +7,8 @@ export type Meter = {
     readonly result: 'found' | 'absent' | 'error'
     readonly seconds: number
   }): void
+  /** An upstream was not asked for what it did not have a moment ago. */
+  absenceRemembered(upstream: string): void
   /** A claim was judged; `result` is `trusted`, `malformed` or the reason of the refusal. */
   claimJudged(upstream: string, result: string): void
   /** A signature failed under a key that Weir holds. */

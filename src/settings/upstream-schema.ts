@@ -70,7 +70,7 @@ const upstream = z
         'What Weir calls it in logs, metrics and rules; `import` is reserved.',
       ),
       url: explainedField(UPSTREAM_URL_ALLOWED, readUpstreamUrl).describe(
-        'Its address, http or https, as in the substituters of a nix.conf.',
+        'Its address: http, https, s3 or file, as in the substituters of a nix.conf, or `cachix:NAME`.',
       ),
       keys: publicKeysField()
         .prefault([])

@@ -1,6 +1,7 @@
 import { quoteName } from './describe-found.ts'
 import { formatKeyPath } from './key-path.ts'
 import { isLoopbackHost } from './loopback.ts'
+import { ignoredS3Keys } from './s3-url.ts'
 import { type SettingsDocument } from './schema.ts'
 import { takenEntries } from './shadowed-rules.ts'
 
@@ -21,6 +22,7 @@ export function findWarnings(document: SettingsDocument): readonly string[] {
       (name) =>
         `The upstream "${name}" is shown its credentials over http: whoever is on the way can read them.`,
     ),
+    ...upstream.flatMap(passedOver),
     ...unreachable(document).map(
       (name) =>
         `The upstream "${name}" is allowed by no rule, and policy.unmatched is "deny": nothing is ever taken from it.`,
@@ -39,13 +41,27 @@ export function findWarnings(document: SettingsDocument): readonly string[] {
 function readable({ upstream }: SettingsDocument): readonly string[] {
   return upstream
     .filter(({ token_file, user, headers }) => token_file ?? user ?? headers[0])
-    .filter(({ url, mirrors }) => [url, ...mirrors].some(isOpenRoad))
+    .filter(({ url }) => isOpenRoad(url))
     .map(({ name }) => name)
 }
 
 function isOpenRoad(url: string): boolean {
   const { protocol, hostname } = new URL(url)
   return protocol === 'http:' && !isLoopbackHost(hostname)
+}
+
+/** Keys of an S3 URL that only Nix goes by. */
+function passedOver({
+  name,
+  url,
+  mirrors,
+}: SettingsDocument['upstream'][number]): readonly string[] {
+  const keys = new Set([url, ...mirrors].flatMap(ignoredS3Keys))
+  if (keys.size === 0) return []
+  const listed = [...keys].map((key) => quoteName(key)).join(', ')
+  return [
+    `The upstream "${name}" has a URL with ${listed}: Weir only reads, and passes over what says how Nix writes or asks.`,
+  ]
 }
 
 /** The upstreams that nothing is allowed from; `import` only where it was given keys. */

@@ -3,6 +3,7 @@ import { type Claim, readClaim } from '../policy/claim.ts'
 import { isLastHope } from '../policy/last-hope.ts'
 import type { ExpectedName } from '../policy/names.ts'
 import type { Policy } from '../policy/policy.ts'
+import { offlineCode } from '../policy/answer.ts'
 import type { JudgedSlot, Reply } from '../policy/views.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Evidence } from '../ports/evidence.ts'
@@ -10,7 +11,9 @@ import type { Log } from '../ports/log.ts'
 import type { Meter } from '../ports/meter.ts'
 import { type Asking, type Upstream, UpstreamError } from '../ports/upstream.ts'
 import type { UpstreamHealth } from '../ports/upstream-health.ts'
+import type { Absences } from './absences.ts'
 import { Inquiry } from './inquiry.ts'
+import type { Reach } from './reach.ts'
 
 export type AskDeps = {
   /** The policy of now. */
@@ -22,6 +25,9 @@ export type AskDeps = {
   readonly log: Log
   readonly meter: Meter
   readonly evidence: Evidence
+  /** What upstreams did not have a moment ago: they are not asked for it again so soon. */
+  readonly absences: Absences
+  readonly reach: Reach
   /** Whether a claim's NAR turned out not to have the content address that is all that vouches for it. */
   readonly isRefuted: (claim: Claim) => boolean
   /** Aborted when Weir stops. */
@@ -45,8 +51,14 @@ export function askUpstreams(
     expected,
     ask: (name, slots) => {
       const upstream = upstreams.find((each) => each.name === name)
-      // The policy has no upstream that is not there; should it, nothing is known of what that one has.
-      if (upstream === undefined) return Promise.resolve(noSuchUpstream)
+      // But for offline, the policy has no upstream that is not there; should it, nothing is known of what that one has.
+      if (upstream === undefined) {
+        return Promise.resolve(deps.reach.isOffline() ? offline : noSuchUpstream)
+      }
+      if (deps.absences.has(name, hash)) {
+        deps.meter.absenceRemembered(name)
+        return Promise.resolve({ kind: 'absent' })
+      }
       const asking = { client, isLastHope: isLastHope(policy, slots, name, deps.health.isDown) }
       return askOne(deps, policy, upstream, hash, asking)
     },
@@ -57,6 +69,10 @@ export function askUpstreams(
 }
 
 const noSuchUpstream: Reply = { kind: 'unknown', code: 'internal', reason: 'no such upstream' }
+const offline: Reply = {
+  ...{ kind: 'unknown', code: offlineCode },
+  reason: 'Weir is offline, and asks nobody',
+}
 
 async function askOne(
   deps: AskDeps,
@@ -70,10 +86,13 @@ async function askOne(
     const seconds = (deps.clock.nowMs() - startedMs) / 1000
     deps.meter.upstreamAnswered({ upstream: upstream.name, object: 'narinfo', result, seconds })
   }
+  const absent = deps.absences.asking(upstream.name, hash)
   try {
     const text = await upstream.narinfo(hash, deps.stopping, asking)
     measure(text === null ? 'absent' : 'found')
-    return text === null ? { kind: 'absent' } : readReply(deps, policy, upstream.name, hash, text)
+    if (text !== null) return readReply(deps, policy, upstream.name, hash, text)
+    absent()
+    return { kind: 'absent' }
   } catch (error) {
     measure('error')
     return unknown(deps, upstream.name, hash, error)

@@ -7,6 +7,7 @@ import { type AskDeps, askUpstreams, weirItself } from './ask-upstreams.ts'
 import { expiryBy } from './expiry.ts'
 import { createExpectedNames, type ExpectedNames } from './expected-names.ts'
 import type { Inquiry } from './inquiry.ts'
+import { isOutOfReach } from './reach.ts'
 import { judgeStored, type StoredAnswer } from './stored-answers.ts'
 
 /** What Weir knows of paths: from the store, judged again by today's policy, and from the upstreams. */
@@ -15,18 +16,29 @@ export type PathFinder = {
   stored(hash: StorePathHash): Promise<readonly StoredAnswer[]>
   /** Everything that is stored of a path, trusted or not. */
   records(hash: StorePathHash): Promise<readonly StoredNar[]>
-  /** The question to the upstreams: running, remembered, or asked now, on behalf of a client or else of Weir itself. */
+  /**
+   * The question to the upstreams: running, remembered, or asked now, on behalf of a client or else of Weir itself; anew where all who
+   * answered are down.
+   */
   inquire(hash: StorePathHash, client?: string): Inquiry
   /** The question to the upstreams, where it runs or is remembered. */
   known(hash: StorePathHash): Inquiry | null
-  /** The last question about a path that brought no trusted claim, for explanations: it is asked again for every answer. */
+  /** The last question about a path that brought no trusted claim, rather one that somebody answered: it is asked again for every answer. */
   fruitless(hash: StorePathHash): Inquiry | null
   /** What trusted references say of the names of hashes. */
   readonly names: ExpectedNames
   /** Forgets what was judged by an earlier policy. */
   policyChanged(): void
-  /** Forgets what upstreams said of a path. */
-  forget(hash: StorePathHash): void
+  /** Forgets what upstreams said of a path: whoever wants it next asks them anew. */
+  forget(hash: StorePathHash): Forgotten
+}
+
+/** What was known of a path before it was forgotten. */
+export type Forgotten = {
+  /** The upstreams that were believed not to have it. */
+  readonly absentAt: readonly string[]
+  /** Whether somebody's trusted claim was remembered, or a question ran. */
+  readonly isRemembered: boolean
 }
 
 export type FindDeps = AskDeps & {
@@ -57,6 +69,7 @@ export function createPathFinder(deps: FindDeps): PathFinder {
   const fruitless = new LRUCache<StorePathHash, Inquiry>({
     maxSize: maxFruitlessBytes,
     ttl: rememberedMs,
+    ...expiryBy(deps.clock),
     sizeCalculation: (inquiry) => inquiryBytes(inquiry),
   })
 
@@ -75,7 +88,8 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     await inquiry.settled
     if (!isCurrent()) return
     if (choice.kind === 'trusted') fruitless.delete(hash)
-    else fruitless.set(hash, inquiry)
+    // In an outage nobody says anything new: what was said before it still counts.
+    else if (isTelling(inquiry) || !fruitless.has(hash)) fruitless.set(hash, inquiry)
     // Late answers count for the memory that it takes.
     if (remembered.get(hash) === inquiry) {
       remembered.set(hash, inquiry, { ttl: remembered.getRemainingTTL(hash) })
@@ -102,6 +116,10 @@ export function createPathFinder(deps: FindDeps): PathFinder {
 
   const known = (hash: StorePathHash): Inquiry | null =>
     inquiries.get(hash) ?? remembered.get(hash) ?? null
+  const reachable = (hash: StorePathHash): Inquiry | null => {
+    const inquiry = remembered.get(hash)
+    return inquiry === undefined || isOutOfReach(deps.reach, inquiry) ? null : inquiry
+  }
   const records = (hash: StorePathHash): Promise<readonly StoredNar[]> => findStored(deps, hash)
 
   return {
@@ -109,7 +127,8 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     known,
     fruitless: (hash) => fruitless.get(hash) ?? null,
     records,
-    inquire: (hash, client = weirItself) => known(hash) ?? ask(hash, client),
+    inquire: (hash, client = weirItself) =>
+      inquiries.get(hash) ?? reachable(hash) ?? ask(hash, client),
     async stored(hash) {
       const found = await records(hash)
       return judgeStored(deps.policy(), found, names.expected(hash))
@@ -122,10 +141,19 @@ export function createPathFinder(deps: FindDeps): PathFinder {
       names.clear()
     },
     forget(hash) {
-      inquiries.delete(hash)
-      remembered.delete(hash)
+      const isRunning = inquiries.delete(hash)
+      const isRemembered = remembered.delete(hash)
+      return {
+        absentAt: deps.absences.forget(hash),
+        isRemembered: isRunning || isRemembered,
+      }
     },
   }
+}
+
+/** Whether anybody said something of the path. */
+function isTelling({ slots }: Inquiry): boolean {
+  return slots.some(({ answer }) => answer !== null && answer.kind !== 'unknown')
 }
 
 /** What an inquiry brought to light, once all have answered: divergences and lies. */

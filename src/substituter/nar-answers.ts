@@ -1,6 +1,6 @@
 import { isMade } from '../nix/compression.ts'
 import { isSameFile, narFileName, type NarFileKey, type NarKey } from '../nix/nar-key.ts'
-import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
+import { isOpen, type TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { StoredNar } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -206,9 +206,9 @@ export async function trustedFor(inquiry: Inquiry, key: NarKey): Promise<Trusted
   return trustedNow(inquiry, key)
 }
 
-/** What there is to say where nothing is trusted. */
+/** What there is to say where nothing is trusted. Whoever asks nobody by choice has no more than what is stored: the rest is absent. */
 export function noClaim(inquiry: Inquiry): NoClaim {
   const { slots } = inquiry
   const suspended = [...inquiry.askedUnder.suspended]
-  return { kind: slots.some(isOutage) ? 'unknown' : 'absent', slots, suspended }
+  return { kind: slots.some(isOpen) ? 'unknown' : 'absent', slots, suspended }
 }

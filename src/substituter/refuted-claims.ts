@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { narName } from '../nix/nar-key.ts'
+import type { StorePathHash } from '../nix/store-path.ts'
 import type { Claim } from '../policy/claim.ts'
 import type { Clock } from '../ports/clock.ts'
 import { narKeyOf } from './render-narinfo.ts'
@@ -11,6 +12,8 @@ import { narKeyOf } from './render-narinfo.ts'
 export type RefutedClaims = {
   readonly note: (claim: Claim) => void
   readonly has: (claim: Claim) => boolean
+  /** Lets the claims for a path be believed again, until their NAR is looked at; whether there were any. */
+  readonly forget: (hash: StorePathHash) => boolean
 }
 
 /** So many different claims of one upstream for one path are believed, at most, before none is. */
@@ -35,6 +38,12 @@ export function createRefutedClaims(clock: Clock): RefutedClaims {
       const at = refuted.get(idOf(claim))
       if (at !== undefined && clock.nowMs() - at < refutedMs) return true
       return recent(claim).length >= maxRefutations
+    },
+    forget(hash) {
+      const ids = [...refuted.keys()].filter((id) => id.includes(` ${hash}-`))
+      for (const id of ids) refuted.delete(id)
+      for (const path of times.keys()) if (path.endsWith(` ${hash}`)) times.delete(path)
+      return ids.length > 0
     },
   }
 }

@@ -2,7 +2,7 @@ import { formatContentAddress } from '../nix/content-address.ts'
 import { formatHash } from '../nix/hash.ts'
 import type { Narinfo } from '../nix/narinfo.ts'
 import type { NarFileKey, NarKey } from '../nix/nar-key.ts'
-import { isOutage, type TrustedAnswer } from '../policy/answer.ts'
+import { isOpen, type TrustedAnswer } from '../policy/answer.ts'
 import type { NarSource, SourceFailure } from '../ports/nar-ingest.ts'
 import type { UpstreamHealth } from '../ports/upstream-health.ts'
 import { claimsFor } from './claims-for.ts'
@@ -153,5 +153,5 @@ function failureOf(
     return { kind: 'corrupt', failures }
   }
   // Whoever could not tell about the path may have its NAR.
-  return { kind: inquiry.slots.some(isOutage) ? 'unknown' : 'absent', failures }
+  return { kind: inquiry.slots.some(isOpen) ? 'unknown' : 'absent', failures }
 }

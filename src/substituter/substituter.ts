@@ -5,12 +5,14 @@ import type { Log } from '../ports/log.ts'
 import type { Meter } from '../ports/meter.ts'
 import type { NarAnswer, NarinfoAnswer, NarPeek, NarRequest, NoClaim } from './answers.ts'
 import { confirmStored } from './confirm-stored.ts'
-import { createKnownNarinfos, type KnownNarinfo } from './known-narinfos.ts'
-import type { NarEncoding } from './named-file.ts'
+import type { Inquiry } from './inquiry.ts'
+import { createKnownNarinfos, type KnownNarinfo, type NarinfoSource } from './known-narinfos.ts'
+import { namedFile, type NarEncoding } from './named-file.ts'
 import { mayStandIn } from './may-stand-in.ts'
-import { answerNar, type NarAnswerDeps, peekNar } from './nar-answers.ts'
+import { answerNar, type NarAnswerDeps, noClaim, peekNar } from './nar-answers.ts'
 import { createPartialBodies } from './partial-bodies.ts'
-import type { Signing } from './render-narinfo.ts'
+import { canBeFetched, type Reach } from './reach.ts'
+import { narKeyOf, type Signing } from './render-narinfo.ts'
 import { createServedBodies } from './served-bodies.ts'
 import { underOnePolicy } from './under-one-policy.ts'
 
@@ -31,6 +33,7 @@ export type Substituter = {
 }
 
 export type SubstituterDeps = Omit<NarAnswerDeps, 'bodies' | 'partial'> & {
+  readonly reach: Reach
   readonly storeDir: StoreDir
   readonly signing: () => Signing
   readonly encoding: () => NarEncoding
@@ -57,6 +60,10 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
     }
   }
 
+  /** A narinfo whose NAR is not stored is of use only as long as its upstream can be asked for it. */
+  const isUsable = ({ stored, answer: { claim } }: KnownNarinfo): boolean =>
+    stored !== null || !deps.reach.isDown(claim.upstream)
+
   /** What is stored and certain, else what the upstreams say. */
   const find = async (
     hash: StorePathHash,
@@ -72,19 +79,24 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
     const { choice: now } = inquiry.views.serving
     const choice = now.kind === 'wait' ? chosen : now
     if (choice.kind === 'trusted') {
-      return known.make(await confirmStored(deps, inquiry, choice.answer))
+      const source = await confirmStored(deps, inquiry, choice.answer)
+      if (await canBeHad(deps, inquiry, source)) return known.make(source)
+      // Whoever promises it has gone down meanwhile: that is no word on whether it is there.
+      const isPromised = deps.reach.isRemote(choice.answer.claim.upstream)
+      return { ...noClaim(inquiry), ...(isPromised && { kind: 'unknown' as const }) }
     }
-    if (stored !== undefined && mayStandIn(stored, inquiry)) {
+    // Nor after what was said before an outage.
+    const said = [inquiry, deps.finder.fruitless(hash) ?? inquiry]
+    if (stored !== undefined && said.every((each) => mayStandIn(stored, each))) {
       return known.make({ ...stored, isCertain: false })
     }
-    const suspended = [...inquiry.askedUnder.suspended]
-    return { kind: choice.kind, slots: inquiry.slots, suspended }
+    return noClaim(inquiry)
   }
 
   return {
     async narinfo(hash, client) {
       const entry = known.get(hash)
-      if (entry !== null) return narinfoOf(entry)
+      if (entry !== null && isUsable(entry)) return narinfoOf(entry)
       const found = await underOnePolicy(deps, () => find(hash, client))
       if ('slots' in found) return found
       known.remember(found)
@@ -113,4 +125,19 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
       bodies.policyChanged()
     },
   }
+}
+
+/** Whether the NAR of an answer is stored, under a record or without one, or somebody can be asked for it. */
+async function canBeHad(
+  { reach, store, encoding }: SubstituterDeps,
+  inquiry: Inquiry,
+  { stored, answer }: NarinfoSource,
+): Promise<boolean> {
+  const { narinfo } = answer.verdict
+  const key = narKeyOf(narinfo)
+  if (stored !== null || canBeFetched(reach, inquiry, key)) return true
+  const { compression } = namedFile(encoding(), narinfo, null)
+  const file = await store.open({ ...key, compression })
+  await file?.close()
+  return file !== null
 }

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { type NarFileKey, narFileName, type NarKey, narName } from '../nix/nar-key.ts'
+import type { StorePathHash } from '../nix/store-path.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { NarSource, SourceFailure } from '../ports/nar-ingest.ts'
 import { expiryBy } from './expiry.ts'
@@ -12,6 +13,8 @@ export type Suspects = {
   noteBroken(key: NarFileKey): void
   /** Whether a resume of this NAR's body may be of one that was wrong: it must not be completed. */
   wasBroken(key: NarFileKey): boolean
+  /** Forgets which upstreams gave wrong NARs of a path; whether there were any. Bodies that were broken off stay so. */
+  forget(hash: StorePathHash): boolean
   /** The sources to try: suspects last, and not at all for as long as the last failure is fresh. */
   order(key: NarKey, sources: readonly NarSource[]): readonly NarSource[]
 }
@@ -39,11 +42,16 @@ export function createSuspects(clock: Clock): Suspects {
     note(key, failure, earlier) {
       if (failure.kind !== 'corrupt') return
       // Who began is as likely wrong as who differs from it, and has failed besides.
-      const wrong = failure.code === 'prefix-mismatch' ? earlier : [failure]
+      const wrong = failure.code === 'prefix-mismatch' ? earlier.filter(mayHaveBegun) : [failure]
       for (const { upstream } of wrong) corruptAt.set(nameOf(key, upstream), clock.nowMs())
     },
     noteBroken(key) {
       brokenAt.set(narFileName(key), clock.nowMs())
+    },
+    forget(hash) {
+      const names = [...corruptAt.keys()].filter((name) => name.includes(`/${hash}-`))
+      for (const name of names) corruptAt.delete(name)
+      return names.length > 0
     },
     wasBroken: (key) => brokenAt.has(narFileName(key)),
     order(key, sources) {
@@ -57,4 +65,11 @@ export function createSuspects(clock: Clock): Suspects {
       return [...clean, ...suspected]
     },
   }
+}
+
+/** Codes of failures before the first byte. */
+const unbegun = new Set(['absent', 'connect', 'status'])
+
+function mayHaveBegun({ code }: SourceFailure): boolean {
+  return !unbegun.has(code)
 }

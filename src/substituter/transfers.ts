@@ -1,4 +1,5 @@
 import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
+import type { StorePathHash } from '../nix/store-path.ts'
 import { claimsFor, type TrustedAnswers } from './claims-for.ts'
 import type { Remainder } from './complete-transfer.ts'
 import { convertStored, type StoredSource } from './convert-stored.ts'
@@ -50,6 +51,10 @@ export type Transfers = {
   wasBroken(key: NarFileKey): boolean
   /** Ends what the policy trusts no more: its readers are cut off, and it is not kept. */
   policyChanged(): void
+  /** Breaks off what is being fetched: from now on nobody is asked. What is complete, or made of what is stored, goes on. */
+  cutFetches(): void
+  /** Lets a path's upstreams be tried again that gave a wrong NAR of it; whether there were any. */
+  forget(hash: StorePathHash): boolean
   /** Resolves when nothing is on its way any more. */
   idle(): Promise<void>
 }
@@ -81,6 +86,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
   const runDeps = { ...deps, suspects, oneByOne: createOneByOne() }
   const verifications = createVerificationQueue()
   const streams = createStreams(deps)
+  let cutting = new AbortController()
 
   /** Who comes after a failure gets a try of their own; what is trusted no more nobody gets. */
   const joinable = (name: string): Entry | null => {
@@ -158,8 +164,17 @@ export function createTransfers(deps: TransferDeps): Transfers {
 
   const fetching =
     (key: NarFileKey, inquiry: Inquiry): Bring =>
-    (transfer, destination, signal) =>
-      runTransfer(runDeps, { key, inquiry, transfer, destination, signal })
+    async (transfer, destination, signal) => {
+      const cut = cutting.signal
+      const either = AbortSignal.any([signal, cut])
+      try {
+        return await runTransfer(runDeps, { key, inquiry, transfer, destination, signal: either })
+      } catch (error) {
+        if (!cut.aborted || signal.aborted) throw error
+        transfer.fail({ kind: 'unknown', failures: [] })
+        return null
+      }
+    }
 
   const converting =
     (key: NarFileKey, from: StoredSource): Bring =>
@@ -194,6 +209,11 @@ export function createTransfers(deps: TransferDeps): Transfers {
         deps.log.warn({ event: 'transfer.refused', nar: narFileName(key) })
       }
     },
+    cutFetches() {
+      cutting.abort()
+      cutting = new AbortController()
+    },
+    forget: (hash) => suspects.forget(hash),
     async idle() {
       while (ends.size > 0) await Promise.all(ends)
     },

@@ -1,7 +1,7 @@
 import type { RequestResult } from '../policy/breaker.ts'
 import type { Clock } from '../ports/clock.ts'
 import { type Upstream, UpstreamError } from '../ports/upstream.ts'
-import { type Circuit, isFailure, isHostDown } from './circuit.ts'
+import { type Circuit, isFailure, isHostDown, isUnasked } from './circuit.ts'
 
 export type BreakingDeps = {
   readonly circuit: Circuit
@@ -127,6 +127,7 @@ function resultOf(error: unknown, object: string, owner: AbortSignal): RequestRe
   if (!(error instanceof UpstreamError)) {
     return { kind: owner.aborted ? 'abandoned' : 'succeeded' }
   }
+  if (isUnasked(error.code)) return { kind: 'abandoned' }
   if (!isFailure(error)) return { kind: 'succeeded' }
   const { code, retryAfterMs } = error
   return { kind: 'failed', object: isHostDown(code) ? null : object, retryAfterMs }

@@ -27,6 +27,8 @@ export type CircuitDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly schedule: Schedule
+  /** Called each time that it opens, is probed or closes. */
+  readonly changed?: () => void
   /** How long a probe may take. */
   readonly probeMs: number
 }
@@ -44,7 +46,9 @@ export type Circuit = {
 }
 
 /** Codes that say that the upstream is down, not that this object cannot be had from it. */
-const outages: ReadonlySet<string> = new Set(['connect', 'timeout', 'reset'])
+const outages: ReadonlySet<string> = new Set(['connect', 'timeout', 'reset', 'tls'])
+/** Codes that say nothing of the upstream: it was not asked. */
+const unasked: ReadonlySet<string> = new Set(['breaker-open', 'overloaded', 'credentials'])
 
 /** Whether a code says that the host is down, whatever it was asked for. */
 export function isHostDown(code: string): boolean {
@@ -57,7 +61,7 @@ export function isHostDown(code: string): boolean {
  */
 export function createCircuit(
   upstream: Pick<Upstream, 'name' | 'cacheInfo'>,
-  { clock, log, schedule, probeMs }: CircuitDeps,
+  { clock, log, schedule, probeMs, changed = () => undefined }: CircuitDeps,
 ): Circuit {
   let breaker: Breaker = closedBreaker
   let cancel = (): void => undefined
@@ -76,6 +80,7 @@ export function createCircuit(
     if (next.kind === 'closed' && earlier.kind !== 'closed') {
       log.info({ event: 'upstream.up', upstream: upstream.name })
     }
+    if (next.kind !== earlier.kind) changed()
   }
   const probe = (): void => {
     become(probed(breaker))
@@ -103,6 +108,11 @@ export function createCircuit(
       closing.abort()
     },
   }
+}
+
+/** Whether a code says that the upstream was not even asked. */
+export function isUnasked(code: string): boolean {
+  return unasked.has(code)
 }
 
 /** Whether an error speaks against the upstream: it is down, or says itself that it cannot. */

@@ -20,11 +20,13 @@ export type HttpQuestion = {
   /** `Accept-Encoding`. */
   readonly accept: string
   readonly headers?: Readonly<Record<string, string>>
+  /** Further headers for each address that is asked on the way; throws where it is not to be asked. */
+  readonly authorize?: (url: URL) => Promise<Readonly<Record<string, string>>>
 }
 
 /** GET requests to one host of an upstream, and to where it redirects. */
 export type HttpClient = {
-  /** The first response that is no redirect, whatever its status; its body is the caller's to read or destroy. */
+  /** The first response that leads nowhere else, whatever its status; its body is the caller's to read or destroy. */
   get(question: HttpQuestion): Promise<Response>
   close(): Promise<void>
 }
@@ -50,6 +52,9 @@ export function createHttpClient(
       pipelining: 1,
       maxHeaderSize: 64 * 1024,
       allowH2: false,
+      // A name that leads elsewhere by now is asked for anew within this time; after a failure it is at once.
+      clientTtl: 60_000,
+      keepAliveMaxTimeout: 30_000,
     })
   const routes = createHttpRoutes({
     ...{ options, pool, env },
@@ -64,7 +69,9 @@ export function createHttpClient(
       for (let redirects = 0; redirects <= maxRedirects; redirects += 1) {
         const sent = root === undefined ? nothing : await credentials.of(at)
         const route = routes.to(at, { isOwn: root !== undefined })
-        const response = await request(route, { ...question, url: at }, sent, options.userAgent)
+        const headers = { ...question.headers, ...(await question.authorize?.(at)) }
+        const asked = { ...question, url: at, headers }
+        const response = await request(route, asked, sent, options.userAgent)
         const location = redirectOf(response)
         const shown = shownKeys(options, sent, root)
         if (location === null) return await unlessRefused(response, route, shown)
@@ -131,11 +138,13 @@ function orAbort(pending: Promise<Response>, signal: AbortSignal): Promise<Respo
 }
 
 function redirectOf(response: Response): string | null {
-  if (![301, 302, 303, 307, 308].includes(response.statusCode)) return null
   const { location } = response.headers
-  if (typeof location === 'string') return location
-  response.body.destroy()
-  throw new UpstreamError('redirect-refused', `status ${response.statusCode} without a Location`)
+  return isRedirect(response.statusCode) && typeof location === 'string' ? location : null
+}
+
+/** Whether a status says that the object is elsewhere. */
+export function isRedirect(status: number): boolean {
+  return [301, 302, 303, 307, 308].includes(status)
 }
 
 /** Reads a body that nobody wants to its end, where that is near, so that its connection can be used again. */

@@ -8,8 +8,10 @@ import {
   giveUp,
   type HttpClient,
   type HttpWorld,
+  isRedirect,
   type Response,
 } from './http-client.ts'
+import { readAll } from './read-all.ts'
 import { bodyOf, encodingOf } from './response-body.ts'
 import { resumedBody } from './resumed-body.ts'
 import { retryAfterOf } from './retry-after.ts'
@@ -20,16 +22,26 @@ import { resolveNarUrl } from './url-rules.ts'
 const maxLogConnections = 4
 const maxCacheInfoBytes = 64 * 1024
 
+/** What makes a kind of cache that is asked over http or https. */
+export type HttpKind = {
+  readonly createClient: typeof createHttpClient
+  /** `Accept-Encoding` of narinfos; `identity` refuses every encoding. */
+  readonly acceptNarinfo: string
+}
+
+const plainHttp: HttpKind = { createClient: createHttpClient, acceptNarinfo: 'identity' }
+
 /** A binary cache over http or https. */
 export function createHttpUpstream(
   options: UpstreamOptions,
   world: Partial<HttpWorld> = {},
+  { createClient, acceptNarinfo }: HttpKind = plainHttp,
   timing: Timing = realTiming,
 ): Upstream {
   const root = new URL(`${options.url}/`)
-  const client = createHttpClient(options, options.maxConnections, world)
+  const client = createClient(options, options.maxConnections, world)
   // Logs go out at their reader's speed: they have connections of their own, so that nobody holds those of the narinfos.
-  const logClient = createHttpClient(options, maxLogConnections, world)
+  const logClient = createClient(options, maxLogConnections, world)
 
   const get = async (
     url: URL,
@@ -45,8 +57,9 @@ export function createHttpUpstream(
       return response && (await readAll(plainBody(response, signal), maxCacheInfoBytes))
     },
     async narinfo(hash, signal) {
-      const response = await get(new URL(`${hash}.narinfo`, root), signal, 'identity')
-      return response && (await readAll(plainBody(response, signal), maxNarinfoBytes))
+      const response = await get(new URL(`${hash}.narinfo`, root), signal, acceptNarinfo)
+      const readBody = acceptNarinfo === 'identity' ? plainBody : decodedBody
+      return response && (await readAll(readBody(response, signal), maxNarinfoBytes))
     },
     async nar(url, signal) {
       const address = resolveNarUrl(root, url, options.redirectHosts)
@@ -79,6 +92,9 @@ async function definite(response: Response): Promise<Response | null> {
   if (statusCode === 200) return response
   await giveUp(response)
   if (statusCode === 404 || statusCode === 410) return null
+  if (isRedirect(statusCode)) {
+    throw new UpstreamError('redirect-refused', `status ${statusCode} without a Location`)
+  }
   throw new UpstreamError('status', `status ${statusCode}`, {
     status: statusCode,
     retryAfterMs: retryAfterOf(response.headers, Date.now()),
@@ -104,15 +120,4 @@ function decodedBody(response: Response, signal: AbortSignal): UpstreamBody {
     response.body.destroy()
     throw error
   }
-}
-
-async function readAll(body: UpstreamBody, maxBytes: number): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of body) {
-    bytes += chunk.length
-    if (bytes > maxBytes) throw new UpstreamError('too-large', `more than ${maxBytes} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
 }

@@ -1,6 +1,8 @@
 import type { Upstream } from '../ports/upstream.ts'
+import { createFileUpstream } from './file-upstream.ts'
 import { createHttpUpstream } from './http-upstream.ts'
 import { createMirroredUpstream } from './mirrored-upstream.ts'
+import { createS3Upstream } from './s3-upstream.ts'
 import { realTiming } from './timing.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
 
@@ -21,6 +23,8 @@ export function openUpstream(
 }
 
 function openRoot(options: UpstreamOptions): Upstream {
+  if (options.url.startsWith('file:')) return createFileUpstream(options)
+  if (options.url.startsWith('s3:')) return createS3Upstream(options)
   return createHttpUpstream(options)
 }
 

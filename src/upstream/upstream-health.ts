@@ -24,7 +24,7 @@ export function createUpstreamHealth(
     failed(upstream, code, nar) {
       if (!isHostDown(code)) return
       // That it broke off may be this file's own fault.
-      const object = code === 'connect' ? null : nar
+      const object = code === 'timeout' || code === 'reset' ? nar : null
       // Which of its roots it was is not known: it went over to another one where it could.
       for (const circuit of of(upstream)) {
         circuit.ended({ kind: 'failed', object, retryAfterMs: null })

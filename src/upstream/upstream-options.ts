@@ -36,6 +36,12 @@ export type UpstreamOptions = {
   readonly proxy: string
 }
 
+/** How to reach the upstreams that are asked: in offline mode there are none. */
+export function askedUpstreams(settings: Settings, version: string): readonly UpstreamOptions[] {
+  if (settings.network.mode === 'offline') return []
+  return settings.upstreams.map((upstream) => upstreamOptions(upstream, settings, version))
+}
+
 /** How to reach a configured upstream. */
 export function upstreamOptions(
   { name, url, mirrors, redirectHosts, credentials, tls, ...upstream }: UpstreamSettings,

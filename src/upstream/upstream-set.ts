@@ -27,6 +27,8 @@ export type UpstreamSetDeps = {
   readonly log: Log
   readonly schedule?: Schedule
   readonly timing?: Timing
+  /** Called each time that one of them may have gone down, or come back. */
+  readonly changed?: () => void
 }
 
 type Connected = { readonly upstream: Upstream; readonly circuits: readonly Circuit[] }
@@ -35,17 +37,20 @@ type Connected = { readonly upstream: Upstream; readonly circuits: readonly Circ
 export function createUpstreamSet(
   options: readonly UpstreamOptions[],
   local: readonly Upstream[],
-  { clock, log, schedule = systemSchedule, timing = realTiming }: UpstreamSetDeps,
+  { schedule = systemSchedule, timing = realTiming, ...deps }: UpstreamSetDeps,
 ): UpstreamSet {
+  const { clock, log } = deps
   const connect = (each: UpstreamOptions): Connected => {
     const circuits: Circuit[] = []
     const breaking = (root: Upstream): Upstream => {
-      const circuit = createCircuit(root, { clock, log, schedule, probeMs: each.narinfoMs })
+      const circuit = createCircuit(root, { ...deps, schedule, probeMs: each.narinfoMs })
       circuits.push(circuit)
       return createBreakingUpstream(root, { circuit, clock, isAlone: () => health.allDown() })
     }
     const { narinfoMs } = each
-    const roots = openUpstream(each, breaking)
+    const roots = openUpstream(each, breaking, () => {
+      log.debug({ event: 'upstream.hedged', upstream: each.name })
+    })
     const asked = createRetryingUpstream(roots, { clock, timing, narinfoMs })
     const upstream = createLimitedUpstream(asked, {
       maxNarinfos: each.maxConnections,

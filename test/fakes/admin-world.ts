@@ -1,6 +1,7 @@
 /** A substituter under a live policy, with what an operator can do to it. */
 import { join } from 'node:path'
 import { type Admin, createAdmin } from '../../src/admin/admin.ts'
+import { forget } from '../../src/admin/forget.ts'
 import { createLivePolicy } from '../../src/admin/live-policy.ts'
 import { punishLie, type SuspendDeps } from '../../src/admin/suspend.ts'
 import { publicKeyOf } from '../../src/nix/signature.ts'
@@ -72,6 +73,7 @@ export async function createAdminWorld(t: Tap, options: AdminOptions) {
     ...{ policy, recalls, suspending },
     ownKey: publicKeyOf(keys.weir),
     load: () => load(),
+    forget: (hash) => forget(made, hash),
     reconfigure: (next) => {
       policy.reconfigure(next)
     },

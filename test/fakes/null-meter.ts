@@ -4,6 +4,7 @@ import type { Meter } from '../../src/ports/meter.ts'
 export function createNullMeter(taken: Partial<Meter> = {}): Meter {
   return {
     upstreamAnswered: () => undefined,
+    absenceRemembered: () => undefined,
     claimJudged: () => undefined,
     badSignature: () => undefined,
     diverged: () => undefined,

@@ -14,10 +14,12 @@ import type { UpstreamHealth } from '../../src/ports/upstream-health.ts'
 import { openDiskNarStore } from '../../src/store/disk/disk-nar-store.ts'
 import { createImportUpstream } from '../../src/store/import-upstream.ts'
 import { openSqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts'
+import { createAbsences } from '../../src/substituter/absences.ts'
 import type { VerifyStored } from '../../src/substituter/adopt-nar.ts'
 import type { PinnedHashes } from '../../src/keeper/pinned-count.ts'
 import { createPathFinder } from '../../src/substituter/find-path.ts'
 import type { NarEncoding } from '../../src/substituter/named-file.ts'
+import type { Reach } from '../../src/substituter/reach.ts'
 import type { SigningMode } from '../../src/substituter/render-narinfo.ts'
 import { createRefutedClaims } from '../../src/substituter/refuted-claims.ts'
 import { createStoring } from '../../src/keeper/storing.ts'
@@ -46,6 +48,12 @@ export type WorldOptions = {
   readonly policy?: Partial<Policy>
   /** The keys of the upstream `import`, which is the last one; without them there is none. */
   readonly importKeys?: readonly SecretKey[]
+  /** How long it is believed of an upstream that it does not have a path; it is asked each time unless told. */
+  readonly negativeTtlMs?: number
+  /** Whether the configuration says that nobody is asked; a test that turns it on and off takes another policy with it. */
+  readonly isOffline?: () => boolean
+  /** Which upstreams are known to be down; they are asked all the same. */
+  readonly isDown?: (upstream: string) => boolean
   readonly catalog?: Catalog
   readonly ingest?: NarIngest
   readonly clock?: FixedClock
@@ -106,11 +114,18 @@ export async function createWorld(options: WorldOptions) {
   })
   const storing = createStoring({ ...base, keeper })
   const lies: Lie[] = []
-  const refuted = createRefutedClaims(clock)
+  const refutedClaims = createRefutedClaims(clock)
+  const absences = createAbsences({ clock, ttlMs: () => options.negativeTtlMs ?? 0 })
+  const reach: Reach = {
+    isOffline: options.isOffline ?? (() => false),
+    isDown: options.isDown ?? (() => false),
+    isRemote: (name) => !local.some((each) => each.name === name),
+  }
   const finder = createPathFinder({
     ...base,
-    upstreams: () => upstreams,
-    isRefuted: refuted.has,
+    ...{ absences, reach },
+    upstreams: () => (reach.isOffline() ? local : upstreams),
+    isRefuted: refutedClaims.has,
     stopping: stopping.signal,
     lied: (hash, lie) => {
       lies.push(lie)
@@ -129,15 +144,15 @@ export async function createWorld(options: WorldOptions) {
     maxTransfers: options.maxTransfers ?? 24,
     refuted: (claim) => {
       const { hash } = claim.narinfo.storePath
-      refuted.note(claim)
+      refutedClaims.note(claim)
       finder.forget(hash)
       substituter.changed(hash)
     },
-    isRemote: (name) => !local.some((each) => each.name === name),
+    isRemote: reach.isRemote,
   })
   const substituter: Substituter = createSubstituter({
     ...base,
-    ...{ storeDir, signing, finder, transfers, keeper, storing, verifyStored },
+    ...{ storeDir, signing, finder, transfers, keeper, storing, verifyStored, reach },
     encoding: () => encoding,
   })
   const setPolicy = (next: Policy): void => {
@@ -149,7 +164,8 @@ export async function createWorld(options: WorldOptions) {
   let epochs = 1
   return {
     ...base,
-    ...{ dir, keeper, storing, finder, transfers, substituter, stopping, lies },
+    ...{ dir, keeper, storing, finder, transfers, substituter, stopping, lies, absences },
+    refutedClaims,
     /** Takes another policy, as a running Weir does. */
     setPolicy,
     /** Changes the policy, whose epoch becomes the next one. */

@@ -16,6 +16,7 @@ import {
 import { minFreeBytes } from '../../src/settings/min-free.ts'
 import { type Settings } from '../../src/settings/settings.ts'
 import { SettingsError } from '../../src/settings/settings-error.ts'
+import { parseS3Url } from '../../src/settings/s3-url.ts'
 import { formatSize, parseSize } from '../../src/settings/size.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -292,6 +293,51 @@ t.test('JSON says the same as TOML', async (t) => {
     { ...PLAIN_UPSTREAM, name: 'a', url: 'http://127.0.0.1:1', keys: [] },
   ])
   t.strictSame(warnings, ['The upstream "a" has no keys: it gives only content-addressed paths.'])
+})
+
+t.test('an upstream may be a folder, an S3 bucket or a cache at Cachix', async (t) => {
+  const urls: readonly (readonly [string, string])[] = [
+    ['file:///mnt/a%20b//', 'file:///mnt/a%20b'],
+    ['FILE:///mnt/x/../cache', 'file:///mnt/cache'],
+    ['cachix:nix-community', 'https://nix-community.cachix.org'],
+    ['s3://acme-cache', 's3://acme-cache'],
+    ['s3://acme-cache/', 's3://acme-cache'],
+    [
+      's3://acme?scheme=http&profile=a+b&endpoint=minio:9000',
+      's3://acme?endpoint=minio%3A9000&profile=a%2Bb&scheme=http',
+    ],
+  ]
+  for (const [written, read] of urls) {
+    const { settings } = await load({
+      env: { WEIR_UPSTREAM: JSON.stringify([{ name: 'a', url: written }]) },
+    })
+    t.equal(settings.upstreams[0]?.url, read)
+  }
+})
+
+t.test('the keys of an S3 URL that only Nix goes by are warned of', async (t) => {
+  const url = 's3://acme?region=eu-west-1&secret-key=/k&parallel-compression=true'
+  const { warnings } = await load({
+    env: { WEIR_UPSTREAM: JSON.stringify([{ name: 'a', url, insecure_unsigned: true }]) },
+  })
+  t.match(
+    warnings.join('\n'),
+    'The upstream "a" has a URL with "parallel-compression", "secret-key": Weir only reads',
+  )
+})
+
+t.test('an S3 URL leads where Nix would look', (t) => {
+  const roots: readonly (readonly [string, string])[] = [
+    ['s3://acme', 'https://acme.s3.us-east-1.amazonaws.com'],
+    ['s3://acme?region=cn-north-1', 'https://acme.s3.cn-north-1.amazonaws.com.cn'],
+    ['s3://a.b.c?region=eu-west-1', 'https://s3.eu-west-1.amazonaws.com/a.b.c'],
+    ['s3://acme?endpoint=minio:9000&scheme=http', 'http://minio:9000/acme'],
+    ['s3://acme?endpoint=http://minio:9000/', 'http://minio:9000/acme'],
+    ['s3://acme?endpoint=minio.example&addressing-style=virtual', 'https://acme.minio.example'],
+    ['s3://acme?addressing-style=path', 'https://s3.us-east-1.amazonaws.com/acme'],
+  ]
+  for (const [url, root] of roots) t.equal(parseS3Url(url).root, root)
+  t.end()
 })
 
 t.test('mirrors may share a key', async (t) => {

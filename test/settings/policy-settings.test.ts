@@ -82,7 +82,7 @@ t.test('the example of a policy loads, without warnings, as what it says', async
 t.test('the examples in the documentation load', async (t) => {
   const text = await readFile(DOCUMENTATION, 'utf8')
   const examples = [...text.matchAll(/```toml\n(.*?)```/gs)].map(([, toml = '']) => toml)
-  t.equal(examples.length, 3)
+  t.equal(examples.length, 4)
   for (const example of examples) await t.resolves(load(t, example))
 })
 

@@ -97,7 +97,7 @@ t.test('the ten most common mistakes are explained to a stranger', async (t) => 
     [
       '[[upstream]]\nname = "a"\n',
       'FILE, line 1, upstream[0].url: found nothing.\n' +
-        '  Allowed: the URL of a binary cache, http or https, such as "https://cache.nixos.org".',
+        '  Allowed: the URL of a binary cache, such as "https://cache.nixos.org", "cachix:NAME", "s3://BUCKET?region=REGION" or "file:///FOLDER".',
     ],
     [
       '[log]\nlevel = "info\n',
@@ -200,13 +200,48 @@ t.test('each rule for upstreams has its own words', async (t) => {
       upstream(`keys = ["${KEY}"]`) + onB(`"${OTHER_KEY}"`),
       'line 8, upstream[1].keys[0]: found "cache.nixos.org-1" with other bytes than in upstream[0].keys[0] (line 4)',
     ],
-    [at('s3://a.example'), 'found "s3://a.example", which is "s3".'],
+    [at('ssh://a.example'), 'found "ssh://a.example", which is "ssh".'],
+    [at('s3://'), 'found "s3://", whose bucket is "".'],
+    [
+      at('s3://acme/nix'),
+      'found "s3://acme/nix", which goes on after the bucket.\n  Allowed: the bucket alone',
+    ],
+    [
+      at('s3://acme?regoin=eu-west-1'),
+      'found "s3://acme?…", whose query has "regoin".\n  Allowed: "region", "endpoint", "scheme", "profile", "addressing-style" (is "region" meant?).',
+    ],
+    [
+      at('s3://acme?endpoint=ftp://a.example'),
+      'whose "endpoint" is "ftp://a.example".\n  Allowed: HOST',
+    ],
+    [at('s3://acme?endpoint=[::1]&addressing-style=virtual'), 'whose "endpoint" is no host.'],
+    [at('s3://acme?scheme=ftp'), 'whose "scheme" is "ftp".\n  Allowed: "https" or "http".'],
+    [at('s3://acme?region=a&region=b'), 'found "s3://acme?…", whose query is malformed.'],
+    [
+      at('s3://key:secret@acme'),
+      'found "s3://…@acme", which has credentials in it.\n  Allowed: the URL without them: they are found as the AWS tools find them',
+    ],
+    [
+      at('file://mnt/cache'),
+      'found "file://mnt/cache".\n  Allowed: "file:///" and an absolute path',
+    ],
+    [at('file:///'), 'found "file:///".\n  Allowed: "file:///" and an absolute path'],
+    [at('file:///mnt/cache?priority=1'), 'found "file:///mnt/cache?…", which has a query.'],
+    [
+      at('cachix:https://acme.cachix.org/'),
+      'found "cachix:https://acme.cachix.org/".\n  Allowed: "cachix:acme".',
+    ],
+    [at('cachix:Acme'), 'found "cachix:Acme".\n  Allowed: "cachix:acme".'],
+    [
+      at('cachix:acme?priority=1'),
+      'found "cachix:acme?priority=1".\n  Allowed: "cachix:" and the name of the cache',
+    ],
     [at('a.example'), 'found "a.example".\n  Allowed: the URL of a binary cache'],
     [at('https://a.example?priority=1'), 'found "https://a.example?…", which has a query.'],
     [at('https://a.example/#x'), 'found "https://a.example/#…", which has a fragment.'],
     [
       at('https://u:pw@a.example'),
-      'found "https://…@a.example", which has credentials in it.\n  Allowed: the URL without them: credentials are read from files',
+      'found "https://…@a.example", which has credentials in it.\n  Allowed: the URL without them: token_file gives a token',
     ],
     [upstream('keys = [":abc"]'), 'found a key without a name.'],
     [

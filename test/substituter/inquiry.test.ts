@@ -5,6 +5,7 @@ import type { Policy } from '../../src/policy/policy.ts'
 import type { Reply } from '../../src/policy/views.ts'
 import type { Meter } from '../../src/ports/meter.ts'
 import { UpstreamError } from '../../src/ports/upstream.ts'
+import { createAbsences } from '../../src/substituter/absences.ts'
 import { askUpstreams } from '../../src/substituter/ask-upstreams.ts'
 import { Inquiry } from '../../src/substituter/inquiry.ts'
 import { patternNar, smallNar } from '../fakes/encode-nar.ts'
@@ -133,6 +134,8 @@ t.test('asking upstreams', async (t) => {
     upstreams: () => upstreams,
     health: createUpHealth(),
     isRefuted: () => false,
+    absences: createAbsences({ clock: createFixedClock(), ttlMs: () => 0 }),
+    reach: { isOffline: () => false, isDown: () => false, isRemote: () => true },
     stopping: never,
     policy: constant(
       testPolicy(

@@ -264,9 +264,9 @@ t.test('suspects', async (t) => {
 
   t.test('who began otherwise than the next went on is one', async (t) => {
     const suspects = createSuspects(createFixedClock())
-    const earlier = [failure('a', 'unreachable', 'reset')]
+    const earlier = [failure('a', 'unreachable', 'reset'), failure('b', 'unreachable', 'connect')]
     suspects.note(key, failure('b', 'corrupt', 'prefix-mismatch'), earlier)
-    t.same(names(suspects.order(key, sources)), ['b'])
+    t.same(names(suspects.order(key, sources)), ['b'], 'and who was not reached began nothing')
   })
 
   t.test('a broken body is remembered for its NAR', async (t) => {

@@ -17,7 +17,7 @@ import { type Upstream, UpstreamError } from '../../src/ports/upstream.ts'
 import { createBreakingUpstream } from '../../src/upstream/breaking-upstream.ts'
 import { createCredentials } from '../../src/upstream/credentials.ts'
 import { isBelow } from '../../src/upstream/credential-scope.ts'
-import type { HttpWorld } from '../../src/upstream/http-client.ts'
+import { createHttpClient, type HttpWorld } from '../../src/upstream/http-client.ts'
 import { createHttpUpstream } from '../../src/upstream/http-upstream.ts'
 import { findInNetrc, parseNetrc } from '../../src/upstream/netrc.ts'
 import { createProxyFor } from '../../src/upstream/proxy.ts'
@@ -392,6 +392,31 @@ t.test('a redirect takes the token along below the root, and nowhere else', asyn
     t.strictSame(seen(cache), own, name)
     t.strictSame(seen(elsewhere), others, name)
   }
+})
+
+t.test('mirrors are shown it too, and are not led to with it', async (t) => {
+  const mirror = await serve(t, (_, response) => response.end('there'))
+  const cache = await serve(t, (_, response) => {
+    response.writeHead(302, { location: `${mirror.url}/mirror/led` }).end()
+  })
+  const client = createHttpClient(
+    plainUpstream({
+      ...{ url: `${cache.url}/cache`, mirrors: [`${mirror.url}/mirror`] },
+      credentials: { ...none, tokenFile: tokenFile(t) },
+    }),
+    4,
+    { env: {} },
+  )
+  t.teardown(() => void client.close())
+  const ask = async (url: string): Promise<void> => {
+    const question = { url: new URL(url), signal: patient, accept: 'identity' }
+    t.equal(await (await client.get(question)).body.text(), 'there')
+  }
+  await ask(`${mirror.url}/mirror/x`)
+  await ask(`${mirror.url}/other/x`)
+  await ask(`${cache.url}/cache/x`)
+  t.strictSame(seen(mirror), [shownToken, null, null])
+  t.strictSame(seen(cache), [shownToken])
 })
 
 t.test('a NAR elsewhere is fetched without the token', async (t) => {

@@ -51,7 +51,7 @@ async function world(
     random: options.random ?? (() => 0.5),
   }
   const settings = plainUpstream({ url: cache.url, idleMs: options.idleMs ?? 60_000 })
-  const upstream = createHttpUpstream(settings, undefined, timing)
+  const upstream = createHttpUpstream(settings, undefined, undefined, timing)
   t.teardown(() => void upstream.close())
   return {
     cache,

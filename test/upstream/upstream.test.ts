@@ -570,6 +570,25 @@ t.test('a public name that is private at the second connection is refused then',
   t.equal(cache.connections(), 0)
 })
 
+t.test('a name that leads to a dead address first is reached at the next one', async (t) => {
+  const cache = await serve(t, (_, response) => response.end('reached'))
+  const dead = { address: '::1', family: 6 }
+  const { lookup, asked } = resolver([dead, loopback])
+  const upstream = upstreamAt(t, `http://cache.test:${cache.port}`, { lookup })
+  t.equal(String(await upstream.narinfo(hash, patient)), 'reached')
+  t.strictSame(asked, ['cache.test'])
+})
+
+t.test('a name that leads elsewhere by now is asked for anew after a failure', async (t) => {
+  const cache = await serve(t, (_, response) => response.end('moved'))
+  const dead = { address: '127.0.0.2', family: 4 }
+  const { lookup, asked } = resolver([dead], [loopback])
+  const upstream = upstreamAt(t, `http://cache.test:${cache.port}`, { lookup })
+  t.equal(await codeOf(upstream.narinfo(hash, patient)), 'connect')
+  t.equal(String(await upstream.narinfo(hash, patient)), 'moved')
+  t.equal(asked.length, 2)
+})
+
 t.test('of several addresses only the public ones are tried', async (t) => {
   const cache = await serve(t, (_, response) => response.end('private'))
   for (const answer of [
