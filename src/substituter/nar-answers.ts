@@ -8,6 +8,7 @@ import type { ServedNar } from '../ports/evidence.ts'
 import type { Log } from '../ports/log.ts'
 import type { NarStore } from '../ports/nar-store.ts'
 import { adoptNar, type VerifyStored } from './adopt-nar.ts'
+import { askAnew } from './ask-anew.ts'
 import type { NarAnswer, NarPeek, NarRequest, NoClaim } from './answers.ts'
 import { bringNar, follow, isUnwritten, trustedNow, type Ways } from './bring-nar.ts'
 import { claimsFor } from './claims-for.ts'
@@ -104,10 +105,14 @@ async function findNar(
   if (early !== null) return early
   const inquiry = deps.finder.inquire(key.storePathHash, client)
   const answer = await trustedFor(inquiry, key)
-  const fetch = (): Promise<OpenedNar | UnopenedNar> =>
-    answer === null
-      ? Promise.resolve(noClaim(inquiry))
-      : fetchNar(deps, key, answer, inquiry, client, bring)
+  const fetch = async (): Promise<OpenedNar | UnopenedNar> => {
+    if (answer === null) return noClaim(inquiry)
+    const fetched = await fetchNar(deps, key, answer, inquiry, client, bring)
+    if (fetched.kind !== 'failed' || fetched.failure.kind !== 'unknown') return fetched
+    const anew = await askAnew(deps.finder, key, inquiry, client)
+    const other = anew && trustedNow(anew, key)
+    return anew && other ? fetchNar(deps, key, other, anew, client, bring) : fetched
+  }
   if (!isMadeFirst && !isOffered(inquiry, key)) return (await convert()) ?? (await fetch())
   const fetched = await fetch()
   if (fetched.kind === 'found' || isMadeFirst) return fetched

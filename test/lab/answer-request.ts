@@ -89,7 +89,10 @@ export async function answerRequest(
     return
   }
   const { status, headers, source, start, end } = await decide(request, context)
-  const length = plan.chunked || status === 304 ? {} : { 'content-length': end - start }
+  const length =
+    plan.chunked || status === 304
+      ? {}
+      : { 'content-length': Math.max(0, end - start + plan.lengthBy) }
   // The log is written first: whoever has the answer finds it there.
   onHead(status)
   response.writeHead(status, { ...headers, ...length, ...plan.headers })

@@ -7,11 +7,11 @@ import {
   readSource,
   shortSource,
 } from './body-source.ts'
-import type { FaultAction } from './fault.ts'
+import type { FaultAction, Place } from './fault.ts'
 import type { Gate } from './gate.ts'
 
 /** What happens once so many bytes of the body are sent. */
-export type Mark = { readonly at: number; readonly act: Gate | 'close' | 'reset' }
+export type Mark = { readonly at: number | Place; readonly act: Gate | 'close' | 'reset' }
 
 /** How to answer one request: the faults that struck it, put together. */
 export type FaultPlan = {
@@ -29,8 +29,10 @@ export type FaultPlan = {
   readonly headers: OutgoingHttpHeaders
   readonly ranges: boolean
   readonly chunked: boolean
+  /** What is added to the right Content-Length. */
+  readonly lengthBy: number
   readonly marks: readonly Mark[]
-  readonly slow: { readonly bytes: number; readonly gate: Gate } | null
+  readonly slow: { readonly bytes: number; readonly gate: Pick<Gate, 'pass'> } | null
 }
 
 const noFault: FaultPlan = {
@@ -41,6 +43,7 @@ const noFault: FaultPlan = {
   headers: {},
   ranges: true,
   chunked: false,
+  lengthBy: 0,
   marks: [],
   slow: null,
 }
@@ -96,6 +99,8 @@ function apply(plan: FaultPlan, action: FaultAction): FaultPlan {
       return addMark(plan, { at: action.bytes, act: action.gate })
     case 'norange':
       return { ...plan, ranges: false }
+    case 'wrongLength':
+      return { ...plan, lengthBy: action.by }
     case 'chunked':
       return { ...plan, chunked: true }
     case 'header':
@@ -108,6 +113,8 @@ function apply(plan: FaultPlan, action: FaultAction): FaultPlan {
       return addWait(plan, () => delay(action.ms))
     case 'slow':
       return { ...plan, slow: action }
+    case 'drip':
+      return { ...plan, slow: { bytes: 1, gate: { pass: () => delay(action.everyMs) } } }
     case 'handler':
       return { ...plan, handle: action.handle }
   }

@@ -74,6 +74,11 @@ t.test('faults of the body: each is told apart from a whole one', async (t) => {
     const answer = await getWith({ kind: 'corrupt', at })
     t.match(answer, { sha256: sha256(corrupted), length: size, complete: true }, place)
   }
+  const half = await getWith({ kind: 'truncate', bytes: 'middle' })
+  t.match(half, { length: size / 2, complete: false })
+  t.match(await getWith({ kind: 'truncate', bytes: 'last' }), { length: size - 1, complete: false })
+  const shorter = await getWith({ kind: 'wrongLength', by: -50 })
+  t.match(shorter, { length: size - 50, complete: true })
   const range = { headers: { range: 'bytes=5-9' } }
   t.match(await getWith({ kind: 'norange' }, range), { ...allOf, status: 200 })
   t.notOk('accept-ranges' in (await getWith({ kind: 'norange' })).headers)
@@ -99,6 +104,9 @@ t.test('faults of time wait for the test', async (t) => {
   resolve(undefined)
   t.match(await promised, allOf)
   t.match(await getWith({ kind: 'delayMs', ms: 1 }), allOf)
+  const few = await getWith({ kind: 'drip', everyMs: 1 }, { hangUpAfterBytes: 3 })
+  t.match(few, { status: 200, complete: false })
+  t.ok(few.length < 1000, 'byte by byte')
 
   const gate = createGate()
   const midway = getWith({ kind: 'gateAfterBytes', bytes: 1_000_000, gate })
@@ -122,4 +130,10 @@ t.test('a fault strikes as often as told, by method and path', async (t) => {
   t.match(await get({ method: 'HEAD' }), { status: 200 })
   t.match(await rawGet(`${upstream.url}/nix-cache-info`), { status: 200 })
   t.match([await get(), await get(), await get()], [{ status: 500 }, { status: 500 }, allOf])
+  upstream.faults.add({ path: /^/, timesEach: 1, action })
+  t.match([await get(), await get()], [{ status: 500 }, allOf])
+  t.match(await rawGet(`${upstream.url}/nix-cache-info`), { status: 500 }, 'each path by itself')
+  const chosen: (FaultAction | null)[] = [null, action]
+  upstream.faults.add({ path: /^/, action: () => chosen.shift() ?? null })
+  t.match([await get(), await get(), await get()], [allOf, { status: 500 }, allOf], 'as it chooses')
 })

@@ -22,12 +22,14 @@ export type FaultAction =
   | { readonly kind: 'shortOk'; readonly bytes: number }
   /** The file with one bit flipped, at a place or a byte offset. */
   | { readonly kind: 'corrupt'; readonly at: 'first' | 'middle' | 'last' | number }
-  /** The full Content-Length, but the connection is closed after so many bytes. */
-  | { readonly kind: 'truncate'; readonly bytes: number }
+  /** The full Content-Length, but the connection is closed after so many bytes, or at a place of what is sent. */
+  | { readonly kind: 'truncate'; readonly bytes: number | Place }
   /** The same with a TCP reset, which may overtake bytes that the reader has not read yet. */
-  | { readonly kind: 'reset'; readonly bytes: number }
+  | { readonly kind: 'reset'; readonly bytes: number | Place }
   /** Ignores Range headers and offers no ranges. */
   | { readonly kind: 'norange' }
+  /** A Content-Length that is so many bytes more, or less, than what is sent; the connection stays open. */
+  | { readonly kind: 'wrongLength'; readonly by: number }
   /** No Content-Length. */
   | { readonly kind: 'chunked' }
   | { readonly kind: 'header'; readonly name: string; readonly value: string }
@@ -38,11 +40,16 @@ export type FaultAction =
   | { readonly kind: 'gateAfterBytes'; readonly bytes: number; readonly gate: Gate }
   /** Sends at most so many bytes each time that the gate admits one. */
   | { readonly kind: 'slow'; readonly bytes: number; readonly gate: Gate }
+  /** Sends one byte each time that so much has passed. */
+  | { readonly kind: 'drip'; readonly everyMs: number }
   /** Answers by itself; the request log then does not count the bytes. */
   | {
       readonly kind: 'handler'
       readonly handle: (request: IncomingMessage, response: ServerResponse) => void | Promise<void>
     }
+
+/** In what is sent: before half of it, or before its last byte. */
+export type Place = 'middle' | 'last'
 
 export type Fault = {
   /** Any method unless told. */
@@ -51,7 +58,10 @@ export type Fault = {
   readonly path: RegExp
   /** How many matching requests it strikes; all unless told. */
   readonly times?: number
-  readonly action: FaultAction
+  /** How many requests of each path it strikes; all unless told. */
+  readonly timesEach?: number
+  /** What happens; a function is asked anew for each request, and may let one pass. */
+  readonly action: FaultAction | (() => FaultAction | null)
 }
 
 /** The faults of a server; they may change while it runs. */
@@ -63,11 +73,14 @@ export type FaultList = {
   readonly strike: (method: string, path: string) => readonly FaultAction[]
 }
 
+/** A fault, and how often it has still to strike, and has struck each path. */
+type Armed = { readonly fault: Fault; left: number; readonly struck: Map<string, number> }
+
 /** Makes a list of faults. */
 export function createFaultList(initial: readonly Fault[] = []): FaultList {
-  const armed = new Set<{ readonly fault: Fault; left: number }>()
+  const armed = new Set<Armed>()
   const add = (fault: Fault) => {
-    const entry = { fault, left: fault.times ?? Infinity }
+    const entry = { fault, left: fault.times ?? Infinity, struck: new Map<string, number>() }
     armed.add(entry)
     return () => {
       armed.delete(entry)
@@ -83,9 +96,12 @@ export function createFaultList(initial: readonly Fault[] = []): FaultList {
       [...armed].flatMap((entry) => {
         const { fault } = entry
         const hit = (fault.method ?? method) === method && path.search(fault.path) >= 0
-        if (!hit || entry.left <= 0) return []
+        const struck = entry.struck.get(path) ?? 0
+        if (!hit || entry.left <= 0 || struck >= (fault.timesEach ?? Infinity)) return []
         entry.left -= 1
-        return [fault.action]
+        entry.struck.set(path, struck + 1)
+        const action = typeof fault.action === 'function' ? fault.action() : fault.action
+        return action === null ? [] : [action]
       }),
   }
 }

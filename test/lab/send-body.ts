@@ -8,7 +8,7 @@ type BodyPlan = {
   readonly start: number
   readonly end: number
   readonly marks: readonly Mark[]
-  readonly slow: { readonly bytes: number; readonly gate: Gate } | null
+  readonly slow: { readonly bytes: number; readonly gate: Pick<Gate, 'pass'> } | null
   readonly onSent: (bytes: number) => void
 }
 
@@ -35,7 +35,10 @@ async function* cutAt(
 /** Sends a part of a source as a response's body and ends it; stops early at a mark that says so, or when the peer goes. */
 export async function sendBody(response: ServerResponse, plan: BodyPlan): Promise<void> {
   const { source, start, end, slow, onSent } = plan
-  const marks = plan.marks.toSorted((a, b) => a.at - b.at)
+  const places = { middle: (end - start) >> 1, last: Math.max(0, end - start - 1) }
+  const marks = plan.marks
+    .map(({ at, act }) => ({ act, at: typeof at === 'number' ? at : places[at] }))
+    .toSorted((a, b) => a.at - b.at)
   // Not the response's: it has none yet where the last answer on the connection is just being finished.
   const { socket } = response.req
   const gone = new Promise<void>((resolve) => {

@@ -1,4 +1,5 @@
-import { createServer } from 'node:http'
+import { createServer, type RequestListener } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { answerRequest } from './answer-request.ts'
 import { createFaultList, type Fault, type FaultList } from './fault.ts'
@@ -14,7 +15,14 @@ export type UpstreamOptions = {
   readonly only?: (path: string) => boolean
   /** Whether files have ETags; they have not unless told. */
   readonly etags?: boolean
+  /** A free one unless told. */
+  readonly port?: number
+  /** Makes it speak https, and show this. */
+  readonly certificate?: Certificate
 }
+
+/** A certificate and its secret key, as PEM. */
+export type Certificate = { readonly cert: string; readonly key: string }
 
 /** A binary cache on loopback that serves a folder, keeps a log, and fails as told. */
 export type UpstreamServer = AsyncDisposable & {
@@ -32,14 +40,16 @@ export type UpstreamServer = AsyncDisposable & {
   /** Listens again, on the same port. */
   readonly start: () => Promise<void>
   readonly close: () => Promise<void>
+  /** Shows another certificate on new connections, and breaks those that there are; nothing where it does not speak https. */
+  readonly present: (certificate: Certificate) => void
 }
 
-/** Starts an upstream on a free port of 127.0.0.1. */
+/** Starts an upstream on 127.0.0.1. */
 export async function startUpstream(options: UpstreamOptions): Promise<UpstreamServer> {
-  const { root, only = () => true, etags = false } = options
+  const { root, only = () => true, etags = false, certificate } = options
   const faults = createFaultList(options.faults)
   const { requests, begin, waitFor } = createRequestLog()
-  const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
+  const answer: RequestListener = (request, response) => {
     const update = begin(request, response)
     const plan = planFaults(faults.strike(request.method ?? '', request.url ?? ''))
     const onHead = (status: number) => {
@@ -54,7 +64,10 @@ export async function startUpstream(options: UpstreamOptions): Promise<UpstreamS
       // Only a test's own hook, or a bug of the lab, fails: let the test run end with it.
       throw error
     })
-  })
+  }
+  const keepAliveTimeout = 60_000
+  const tlsServer = certificate && createTlsServer({ keepAliveTimeout, ...certificate }, answer)
+  const server = tlsServer ?? createServer({ keepAliveTimeout }, answer)
   const listen = (port: number) =>
     new Promise<void>((resolve, reject) => {
       server.once('error', reject)
@@ -71,10 +84,10 @@ export async function startUpstream(options: UpstreamOptions): Promise<UpstreamS
       })
       server.closeAllConnections()
     })
-  await listen(0)
+  await listen(options.port ?? 0)
   const { port } = server.address() as AddressInfo
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `${certificate ? 'https' : 'http'}://127.0.0.1:${port}`,
     port,
     requests,
     waitFor,
@@ -88,6 +101,10 @@ export async function startUpstream(options: UpstreamOptions): Promise<UpstreamS
     stop,
     start: () => listen(port),
     close: stop,
+    present: (shown) => {
+      tlsServer?.setSecureContext(shown)
+      server.closeAllConnections()
+    },
     [Symbol.asyncDispose]: stop,
   }
 }
