@@ -79,7 +79,7 @@ export async function assembleCore(
   const state = await openState(initial, { clock, log, catalogRenewed }, resources)
   const { store, catalog, evidence, recalls, suspensions, pins } = state
   const { upstreams, ingest, network, reach, absences, ...reaching }: Reaching = assembleReaching(
-    { settings: () => policy.settings(), version, store, clock, log },
+    { initial, settings: () => policy.settings(), version, store, clock, log },
     resources,
   )
   const refutedClaims = createRefutedClaims(clock)

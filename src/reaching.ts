@@ -15,6 +15,8 @@ import { askedUpstreams, type UpstreamOptions } from './upstream/upstream-option
 import { createUpstreamSet, type UpstreamSet } from './upstream/upstream-set.ts'
 
 export type ReachingDeps = {
+  readonly initial: Settings
+  /** Those of now; not asked before all is put together. */
   readonly settings: () => Settings
   readonly version: string
   readonly store: NarStore
@@ -34,21 +36,21 @@ export type Reaching = {
 
 /** What must be closed goes to `resources`. */
 export function assembleReaching(
-  { settings, version, store, clock, log }: ReachingDeps,
+  { initial, settings, version, store, clock, log }: ReachingDeps,
   resources: AsyncDisposableStack,
 ): Reaching {
   const optionsOf = (of: Settings): readonly UpstreamOptions[] => askedUpstreams(of, version)
-  const initial = optionsOf(settings())
+  const options = optionsOf(initial)
   const local = [createImportUpstream(store)]
   const changed = (): void => {
     network()
   }
-  const upstreams = createUpstreamSet(initial, local, { clock, log, changed })
+  const upstreams = createUpstreamSet(options, local, { clock, log, changed })
   resources.defer(() => upstreams.close())
   const died = (error: unknown): void => {
     log.error({ event: 'worker.died', err: error })
   }
-  const ingest = createIngestPool(settings().nar.workers, { upstreams: initial }, { died })
+  const ingest = createIngestPool(initial.nar.workers, { upstreams: options }, { died })
   resources.defer(() => ingest.close())
   const isOffline = (): boolean => settings().network.mode === 'offline'
   const network = createNetworkWatch({ isOffline, allDown: () => upstreams.health.allDown(), log })

@@ -1,6 +1,7 @@
 import type { IngestEvents, NarSource } from '../ports/nar-ingest.ts'
 import { type UpstreamBody, UpstreamError } from '../ports/upstream.ts'
 import { boundedBody } from './bounded-body.ts'
+import { isWebPage } from './web-page.ts'
 
 /** A source that stays below this rate for so long would hold a transfer's place for ever. */
 const minBytesPerSecond = 1024
@@ -8,7 +9,7 @@ const slowSeconds = 30
 
 /** A source's file on its way in: bounded by what a NAR of `narSize` bytes may need, not too slow, and counted where it came from afar. */
 export async function* sourceBody(
-  { upstream, file }: NarSource,
+  { upstream, file, compression }: NarSource,
   body: UpstreamBody,
   narSize: number,
   events: Pick<IngestEvents, 'fetched'>,
@@ -19,10 +20,14 @@ export async function* sourceBody(
   let heldMs = 0
   try {
     for await (const chunk of boundedBody(body, narSize)) {
+      // It says nothing of the upstream's NAR: that one was not asked.
+      if (fetched === 0 && isWebPage(compression, chunk)) {
+        throw new UpstreamError('web-page', 'a web page came instead of the NAR')
+      }
       fetched += chunk.length
       const seconds = (performance.now() - startedAt - heldMs) / 1000
       if (seconds > slowSeconds && fetched / seconds < minBytesPerSecond) {
-        throw new UpstreamError('timeout', `slower than ${minBytesPerSecond} bytes a second`)
+        throw new UpstreamError('too-slow', `slower than ${minBytesPerSecond} bytes a second`)
       }
       const handedAt = performance.now()
       yield chunk

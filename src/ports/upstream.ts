@@ -19,7 +19,11 @@ export type UpstreamErrorCode =
   /** One of the two does not believe the other's certificate. */
   | 'tls'
   | 'too-large'
+  /** Its bytes come, at a rate at which nobody would wait for them. */
+  | 'too-slow'
   | 'unexpected-encoding'
+  /** It answered with a web page, as a network does that wants somebody to log in. */
+  | 'web-page'
   | 'url-refused'
   | 'redirect-refused'
   | 'address-refused'

@@ -4,13 +4,12 @@ import type { Narinfo } from '../nix/narinfo.ts'
 import type { NarFileKey, NarKey } from '../nix/nar-key.ts'
 import { isOpen, type TrustedAnswer } from '../policy/answer.ts'
 import type { NarSource, SourceFailure } from '../ports/nar-ingest.ts'
-import type { UpstreamHealth } from '../ports/upstream-health.ts'
 import { claimsFor } from './claims-for.ts'
 import { complete, type CompleteDeps, refuteWrong, type Remainder } from './complete-transfer.ts'
 import type { ConvertDeps } from './convert-stored.ts'
 import type { Inquiry } from './inquiry.ts'
 import { createReleases } from './releases.ts'
-import { noteSourceFailure, upFirst } from './source-health.ts'
+import type { SourceHealth } from './source-health.ts'
 import { tellFailure } from './tell-failure.ts'
 import { type Destination, type IngestedNar, ingestInto } from './destination.ts'
 import type { Transfer, TransferFailure } from './transfer.ts'
@@ -19,7 +18,7 @@ export type RunDeps = ConvertDeps &
   CompleteDeps & {
     /** Whether an upstream is one that files can be fetched from. */
     readonly isRemote: (upstream: string) => boolean
-    readonly health: UpstreamHealth
+    readonly sources: SourceHealth
   }
 
 /** A NAR to bring in, and who waits for it. */
@@ -43,10 +42,10 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
     const answers = untried(deps, inquiry, key, tried)
     for (const { claim } of answers) tried.add(claim.upstream)
     if (first !== undefined && answers.length > 0) {
-      const sources = upFirst(deps.health, deps.suspects.order(key, sourcesOf(answers, key)))
+      const sources = deps.suspects.order(key, deps.sources.order(sourcesOf(answers, key)))
       const outcome = await attempt(deps, work, first, sources, failures)
       if (outcome.kind !== 'failed') {
-        deps.health.succeeded(outcome.upstream)
+        deps.sources.succeeded(outcome.upstream)
         return await complete(deps, work, first, outcome)
       }
       isSkipped ||= sources.length < answers.length
@@ -127,7 +126,7 @@ async function attempt(
         deps.suspects.note(key, failure, failures)
         failures.push(failure)
         tellFailure(deps, key, failure)
-        noteSourceFailure(deps.health, key, failure)
+        deps.sources.failed(key, failure)
       },
     },
     signal,

@@ -1,22 +1,42 @@
+import { LRUCache } from 'lru-cache'
 import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { NarSource, SourceFailure } from '../ports/nar-ingest.ts'
 import type { UpstreamHealth } from '../ports/upstream-health.ts'
+import { expiryBy } from './expiry.ts'
 
-/** The same sources, those last whose upstream is down: what it promised may be had elsewhere. */
-export function upFirst(
-  { isDown }: Pick<UpstreamHealth, 'isDown'>,
-  sources: readonly NarSource[],
-): readonly NarSource[] {
-  return sources.toSorted(
-    (one, other) => Number(isDown(one.upstream)) - Number(isDown(other.upstream)),
-  )
+/** Which upstreams NARs are rather fetched from. */
+export type SourceHealth = {
+  /** The same sources: those last whose upstream is down, before them those of which no NAR could be had lately. */
+  order(sources: readonly NarSource[]): readonly NarSource[]
+  /** A source did not give its NAR. */
+  failed(key: NarFileKey, failure: SourceFailure): void
+  /** A NAR came from an upstream. */
+  succeeded(upstream: string): void
 }
 
-/** Tells of a source that could not be reached. */
-export function noteSourceFailure(
-  { failed }: Pick<UpstreamHealth, 'failed'>,
-  key: NarFileKey,
-  { upstream, kind, code }: SourceFailure,
-): void {
-  if (kind === 'unreachable') failed(upstream, code, narFileName(key))
+/** So long an upstream whose narinfos come, and whose NARs do not, is tried after the others. */
+const avoidedMs = 5 * 60_000
+const maxAvoided = 1000
+
+export function createSourceHealth(health: UpstreamHealth, clock: Clock): SourceHealth {
+  const avoided = new LRUCache<string, true>({
+    max: maxAvoided,
+    ttl: avoidedMs,
+    ...expiryBy(clock),
+  })
+  const rank = ({ upstream }: NarSource): number =>
+    health.isDown(upstream) ? 2 : Number(avoided.has(upstream))
+  return {
+    order: (sources) => sources.toSorted((one, other) => rank(one) - rank(other)),
+    failed(key, { upstream, kind, code }) {
+      if (kind !== 'unreachable') return
+      avoided.set(upstream, true)
+      health.failed(upstream, code, narFileName(key))
+    },
+    succeeded(upstream) {
+      avoided.delete(upstream)
+      health.succeeded(upstream)
+    },
+  }
 }

@@ -7,17 +7,20 @@ import type { Destination } from './destination.ts'
 import type { Inquiry } from './inquiry.ts'
 import { weirItself } from './ask-upstreams.ts'
 import { createFairQueue } from '../queue/fair-queue.ts'
+import type { UpstreamHealth } from '../ports/upstream-health.ts'
 import { createOneByOne } from '../keeper/one-by-one.ts'
 import { type RunDeps, runTransfer } from './run-transfer.ts'
 import type { Storing, StoringAttempt } from '../keeper/storing.ts'
 import { createStreams, type RunningStream, type StreamDeps } from './streams.ts'
+import { createSourceHealth } from './source-health.ts'
 import { createSuspects } from './suspects.ts'
 import { Transfer } from './transfer.ts'
 import { createVerificationQueue } from './verification-queue.ts'
 
-export type TransferDeps = Omit<RunDeps, 'suspects' | 'oneByOne'> &
+export type TransferDeps = Omit<RunDeps, 'suspects' | 'oneByOne' | 'sources'> &
   StreamDeps & {
     readonly storing: Storing
+    readonly health: UpstreamHealth
   }
 
 /** A NAR on its way in, and whose answers it is trusted under. */
@@ -83,7 +86,8 @@ export function createTransfers(deps: TransferDeps): Transfers {
     placesOfGroup: () => placesOfOne(deps),
   })
   const suspects = createSuspects(deps.clock)
-  const runDeps = { ...deps, suspects, oneByOne: createOneByOne() }
+  const sources = createSourceHealth(deps.health, deps.clock)
+  const runDeps = { ...deps, suspects, sources, oneByOne: createOneByOne() }
   const verifications = createVerificationQueue()
   const streams = createStreams(deps)
   let cutting = new AbortController()

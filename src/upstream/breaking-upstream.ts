@@ -43,7 +43,7 @@ export function createBreakingUpstream(
       circuit.ended({ kind: 'succeeded' })
       return answer
     } catch (error) {
-      circuit.ended(resultOf(error, object, owner))
+      circuit.ended(resultOf(error, object, owner), ask)
       throw error
     }
   }

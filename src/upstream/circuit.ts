@@ -39,8 +39,8 @@ export type Circuit = {
   mayAsk(): boolean
   /** How long it is not to be asked because it said so, in milliseconds; else 0. */
   pauseMs(): number
-  /** Takes what came of a request. */
-  ended(result: RequestResult): void
+  /** Takes what came of a request; `again` asks the same, by which a probe finds out whether it would be answered now. */
+  ended(result: RequestResult, again?: (signal: AbortSignal) => Promise<unknown>): void
   /** Ends its probes. */
   close(): void
 }
@@ -56,8 +56,8 @@ export function isHostDown(code: string): boolean {
 }
 
 /**
- * The circuit breaker of an upstream. While it is open it is probed in the background, as often as the breaker wants it: any definite answer to
- * a question for its `nix-cache-info` closes it.
+ * The circuit breaker of an upstream. While it is open it is probed in the background, as often as the breaker wants it: by the question that
+ * failed last, and for its `nix-cache-info`, in turn. Any definite answer closes it.
  */
 export function createCircuit(
   upstream: Pick<Upstream, 'name' | 'cacheInfo'>,
@@ -66,6 +66,7 @@ export function createCircuit(
   let breaker: Breaker = closedBreaker
   let cancel = (): void => undefined
   const closing = new AbortController()
+  let ask = (signal: AbortSignal): Promise<unknown> => upstream.cacheInfo(signal)
 
   const become = (next: Breaker): void => {
     const earlier = breaker
@@ -85,7 +86,10 @@ export function createCircuit(
   const probe = (): void => {
     become(probed(breaker))
     const inTime = AbortSignal.any([closing.signal, AbortSignal.timeout(probeMs)])
-    upstream.cacheInfo(inTime).then(
+    // The one object that failed may be broken for good: every other time something else is asked for.
+    const isOddOne = breaker.kind === 'probing' && breaker.trips % 2 === 1
+    const asked = isOddOne ? ask(inTime) : upstream.cacheInfo(inTime)
+    asked.then(
       () => {
         become(afterProbe(breaker, 'succeeded', clock.nowMs()))
       },
@@ -100,7 +104,8 @@ export function createCircuit(
     state: () => breaker.kind,
     mayAsk: () => mayAsk(breaker, clock.nowMs()),
     pauseMs: () => pauseMs(breaker, clock.nowMs()),
-    ended(result) {
+    ended(result, again) {
+      if (result.kind === 'failed' && again !== undefined) ask = again
       become(afterRequest(breaker, result, clock.nowMs()))
     },
     close() {

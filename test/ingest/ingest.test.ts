@@ -871,6 +871,11 @@ t.test('the next source delivers where one does not', async (t) => {
       'connect',
     ],
     'broken off': [() => brokenOff(encoded, 100_000), 'unreachable', 'reset'],
+    'a web page': [
+      () => bodyOf(Buffer.from('\n<!DOCTYPE html>\n<p>Log in</p>\n')),
+      'unreachable',
+      'web-page',
+    ],
     corrupt: [() => bodyOf(corrupt), 'corrupt', 'undecodable'],
   }
   for (const [name, [give, kind, code]] of Object.entries(failing)) {
@@ -883,7 +888,7 @@ t.test('the next source delivers where one does not', async (t) => {
   const all = Object.values(failing).map(([give]) => ({ give }))
   const none = await runIngest(jobFor(bigNar, file), all)
   t.equal(none.outcome.kind, 'failed')
-  t.same(failureCodes(none), ['absent', 'connect', 'reset', 'undecodable'], 'in order')
+  t.same(failureCodes(none), ['absent', 'connect', 'reset', 'web-page', 'undecodable'], 'in order')
   t.equal((await runIngest(jobFor(bigNar, file), [])).outcome.kind, 'failed', 'no source at all')
 })
 

@@ -158,6 +158,32 @@ t.test('sources of a NAR', async (t) => {
     t.equal(nars(), 4, 'the other one is asked first')
   })
 
+  t.test(
+    'of an upstream of which no NAR could be had lately come last, until one is',
+    async (t) => {
+      const a = upstreamWith('a', hello)
+      const b = upstreamWith('b', fromB)
+      a.answers.nar = down
+      const clock = createFixedClock()
+      const made = await world(t, { upstreams: [a, b], clock, maxBytes: 1 })
+      const asked = async (): Promise<string> => {
+        a.asked.length = b.asked.length = 0
+        await fetchNar(made, key)
+        await made.transfers.idle()
+        return [a, b]
+          .filter((each) => narsAsked(each).length > 0)
+          .map(({ name }) => name)
+          .join()
+      }
+      await made.finder.inquire(hash).settled
+      t.equal(await asked(), 'a,b')
+      a.answers.nar = () => bodyOf(patternNar)
+      t.equal(await asked(), 'b')
+      clock.advance(5 * 60_000 + 1)
+      t.equal(await asked(), 'a')
+    },
+  )
+
   t.test('are not asked where all were wrong a moment ago', async (t) => {
     const a = upstreamWith('a', hello)
     a.answers.nar = () => bodyOf(smallNar)

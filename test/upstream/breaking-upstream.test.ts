@@ -91,7 +91,7 @@ t.test('a probe in the background closes it, and no request is needed for that',
   await probe(999)
   t.strictSame(fake.asked, [])
   await probe(1)
-  t.strictSame(fake.asked, ['nix-cache-info'])
+  t.strictSame(fake.asked, [`narinfo ${hash}`], 'by what could not be told')
   t.equal(log.named('upstream.up').length, 1)
   t.equal(health.state('cache'), 'closed')
   t.equal(await ask(), 'absent')
@@ -100,23 +100,35 @@ t.test('a probe in the background closes it, and no request is needed for that',
 t.test('a refusal is a definite answer to a probe, an outage is none', async (t) => {
   const { fake, health, trip, probe } = setUp()
   await trip(t)
-  fake.answers.cacheInfo = failing('connect')
+  fake.answers.narinfo = failing('connect')
   await probe(1000)
   fake.answers.cacheInfo = answering(503)
   await probe(2000)
   t.equal(health.state('cache'), 'open')
-  fake.answers.cacheInfo = answering(403)
+  fake.answers.narinfo = answering(403)
   await probe(3999)
   t.equal(fake.asked.length, 2)
   await probe(1)
   t.equal(health.state('cache'), 'closed')
 })
 
+t.test('what is broken for good keeps nobody from the rest', async (t) => {
+  const { fake, health, ask, trip, probe } = setUp()
+  await trip(t)
+  fake.answers.narinfo = (about) => (about === hash ? failing('timeout')() : null)
+  await probe(1000)
+  t.equal(health.state('cache'), 'open')
+  await probe(2000)
+  t.strictSame(fake.asked, [`narinfo ${hash}`, 'nix-cache-info'])
+  t.equal(health.state('cache'), 'closed')
+  t.equal(await ask(patient, elsewhere, hashes[1]), 'absent')
+})
+
 t.test('while a probe runs nobody is let through, and nobody waits for it', async (t) => {
   const { fake, health, ask, trip, probe } = setUp()
   await trip(t)
   const answer = Promise.withResolvers<null>()
-  fake.answers.cacheInfo = () => answer.promise
+  fake.answers.narinfo = () => answer.promise
   await probe(1000)
   t.equal(health.state('cache'), 'probing')
   t.strictSame([await ask(), await ask()], ['breaker-open', 'breaker-open'])
