@@ -1,5 +1,4 @@
 import type { buildConnector, Dispatcher } from 'undici'
-import { rootsOf } from './credential-scope.ts'
 import {
   createConnector,
   createGuardedConnector,
@@ -103,11 +102,6 @@ function forwarded(dispatcher: Dispatcher, proxy: Proxy, url: URL): HttpRoute {
 
 /** Whether a target of this upstream may be at a private address: as it is itself, or as was written for it. */
 function privacyOf(options: UpstreamOptions): (target: Target) => boolean {
-  const roots = rootsOf(options)
   const reach = reachOfHost(new URL(options.url).hostname)
-  const meant = roots
-    .filter(({ hostname }) => reachOfHost(hostname) === 'private')
-    .map(({ host }) => host)
-  return (target) =>
-    reach === 'private' || namesHost(options.redirectHosts, target) || namesHost(meant, target)
+  return (target) => reach === 'private' || namesHost(options.redirectHosts, target)
 }
