@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import type { buildConnector, Dispatcher } from 'undici'
 import {
   createConnector,
@@ -5,7 +6,7 @@ import {
   type Lookup,
   refusedAddress,
 } from './guarded-connector.ts'
-import { reachOfHost } from './network-reach.ts'
+import { reachOfHost, unbracket } from './network-reach.ts'
 import { createProxyFor, type Proxy } from './proxy.ts'
 import { openTunnel } from './proxy-tunnel.ts'
 import { createTlsContexts } from './tls-options.ts'
@@ -72,7 +73,9 @@ export function createHttpRoutes({ options, pool, env, lookup }: HttpRoutesOptio
   }
   const other = pool(connectorWith(contexts.other))
   const own = contexts.own === contexts.other ? other : pool(connectorWith(contexts.own))
-  const forward = pool(createConnector({ connectTimeoutMs, secureContext: contexts.other }))
+  const forward = pool(
+    byOwnName(createConnector({ connectTimeoutMs, secureContext: contexts.other })),
+  )
   return {
     to(url, { isOwn }) {
       const proxy = proxyFor(url)
@@ -86,6 +89,14 @@ export function createHttpRoutes({ options, pool, env, lookup }: HttpRoutesOptio
     close: async () => {
       await Promise.all([...new Set([own, other, forward])].map((each) => each.close()))
     },
+  }
+}
+
+/** Connects to a proxy, which is believed by its own name: undici goes by the one in Host, which is the target's. */
+function byOwnName(connect: buildConnector.connector): buildConnector.connector {
+  return (target, callback) => {
+    const host = unbracket(target.hostname)
+    connect({ ...target, servername: isIP(host) === 0 ? host : '' }, callback)
   }
 }
 

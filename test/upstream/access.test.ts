@@ -767,6 +767,23 @@ t.test('under TLS', { skip }, async (t) => {
     t.equal(cache.requests[0]?.headers['proxy-authorization'], undefined)
   })
 
+  t.test('a proxy behind TLS is believed by its own name, not by that of the cache', async (t) => {
+    const byName = await authority.issue('proxy', { names: 'DNS:localhost' })
+    const byTarget = await authority.issue('target', { names: 'DNS:cache.test' })
+    const certificate = await authority.issue('cache', { names: 'DNS:cache.test' })
+    const caches = { https: await serve(t, there, of(certificate)), http: await serve(t, there) }
+    for (const scheme of ['https', 'http'] as const) {
+      await using proxy = await startProxy({ tls: of(byName) })
+      await using other = await startProxy({ tls: of(byTarget) })
+      const url = `${scheme}://cache.test:${caches[scheme].port}`
+      const ask = (port: number): Promise<string | UpstreamError> =>
+        outcome(upstreamAt(t, url, { tls, proxy: `https://localhost:${port}` }))
+      t.equal(await ask(proxy.port), 'there', scheme)
+      t.match(await ask(other.port), { code: 'tls', message: /is for another name/ }, scheme)
+      t.strictSame(other.requests, [], scheme)
+    }
+  })
+
   t.test('HTTP/1.1 is all that is offered', async (t) => {
     const offered: string[][] = []
     const cache = await serve(t, there, {
