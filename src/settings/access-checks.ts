@@ -106,8 +106,11 @@ function checkMirrors(upstreams: readonly Upstream[]): readonly Conflict[] {
 
 function checkExposed({ server, network, upstream }: AccessDocument): readonly Conflict[] {
   if (server.expose_private || isLocal(server.listen)) return []
-  const known = upstream.find((each) => httpKeys(each).length > 0)
-  const why = whyPrivate(known?.name ?? null, network.netrc_file !== undefined)
+  const why = whyPrivate({
+    known: upstream.find((each) => httpKeys(each).length > 0),
+    bucket: upstream.find(isAskedAsAws),
+    hasNetrc: network.netrc_file !== undefined,
+  })
   if (why === null) return []
   const found = `${quote(formatListenAddress(server.listen))}, while ${why}`
   return [{ path: ['server', 'listen'], found, allowed: EXPOSE_ALLOWED }]
@@ -121,15 +124,40 @@ export function checkExposure({ server, network, upstreams }: Settings): void {
     const isKnown = tokenFile !== null || user !== null || tls.certificateFile !== null
     return isKnown || headers.length > 0
   })
-  const why = whyPrivate(known?.name ?? null, network.netrcFile !== null)
+  const bucket = upstreams.find(isAskedAsAws)
+  const why = whyPrivate({ known, bucket, hasNetrc: network.netrcFile !== null })
   if (why === null) return
   const found = `${quote(formatListenAddress(server.listen))}, which holds until a restart, while ${why}`
   const place = { source: 'the configuration', key: 'server.listen', line: null, nearest: null }
   throw new SettingsError('invalid', [{ ...place, found, allowed: EXPOSE_ALLOWED }])
 }
 
-function whyPrivate(upstream: string | null, hasNetrc: boolean): string | null {
-  if (upstream !== null) return `the upstream ${quoteName(upstream)} has credentials`
+/** Whether a bucket is asked: with credentials wherever some are found, which only the machine that asks can tell. */
+function isAskedAsAws({
+  url,
+  mirrors,
+}: {
+  readonly url: string
+  readonly mirrors: readonly string[]
+}): boolean {
+  return [url, ...mirrors].some((each) => each.startsWith('s3:'))
+}
+
+type Named = { readonly name: string }
+
+function whyPrivate({
+  known,
+  bucket,
+  hasNetrc,
+}: {
+  readonly known: Named | undefined
+  readonly bucket: Named | undefined
+  readonly hasNetrc: boolean
+}): string | null {
+  if (known !== undefined) return `the upstream ${quoteName(known.name)} has credentials`
+  if (bucket !== undefined) {
+    return `the upstream ${quoteName(bucket.name)} is asked with what credentials AWS's tools find`
+  }
   return hasNetrc ? 'network.netrc_file has credentials' : null
 }
 

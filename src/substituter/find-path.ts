@@ -23,7 +23,10 @@ export type PathFinder = {
   inquire(hash: StorePathHash, client?: string): Inquiry
   /** The question to the upstreams, where it runs or is remembered. */
   known(hash: StorePathHash): Inquiry | null
-  /** The last question about a path that brought no trusted claim, rather one that somebody answered: it is asked again for every answer. */
+  /**
+   * The last question about a path that brought no trusted claim, rather one that those answered who answer no more: it is asked again for
+   * every answer.
+   */
   fruitless(hash: StorePathHash): Inquiry | null
   /** What trusted references say of the names of hashes. */
   readonly names: ExpectedNames
@@ -88,8 +91,8 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     await inquiry.settled
     if (!isCurrent()) return
     if (choice.kind === 'trusted') fruitless.delete(hash)
-    // In an outage nobody says anything new: what was said before it still counts.
-    else if (isTelling(inquiry) || !fruitless.has(hash)) fruitless.set(hash, inquiry)
+    // Who is down says nothing new, whatever others say: what they said before it still counts.
+    else if (tellsAsMuch(inquiry, fruitless.get(hash))) fruitless.set(hash, inquiry)
     // Late answers count for the memory that it takes.
     if (remembered.get(hash) === inquiry) {
       remembered.set(hash, inquiry, { ttl: remembered.getRemainingTTL(hash) })
@@ -151,9 +154,14 @@ export function createPathFinder(deps: FindDeps): PathFinder {
   }
 }
 
-/** Whether anybody said something of the path. */
-function isTelling({ slots }: Inquiry): boolean {
-  return slots.some(({ answer }) => answer !== null && answer.kind !== 'unknown')
+/** Whether everybody said something of the path who said something the last time. */
+function tellsAsMuch(inquiry: Inquiry, last: Inquiry | undefined): boolean {
+  const telling = ({ slots }: Inquiry): readonly string[] =>
+    slots.flatMap(({ upstream, answer }) =>
+      answer === null || answer.kind === 'unknown' ? [] : [upstream],
+    )
+  const now = new Set(telling(inquiry))
+  return last === undefined || telling(last).every((upstream) => now.has(upstream))
 }
 
 /** What an inquiry brought to light, once all have answered: divergences and lies. */

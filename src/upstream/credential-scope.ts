@@ -1,14 +1,8 @@
 import { hasDotSegment } from './url-rules.ts'
 
-/** The roots of a cache, its own and its mirrors': what credentials are for. */
-export function rootsOf({
-  url,
-  mirrors,
-}: {
-  readonly url: string
-  readonly mirrors: readonly string[]
-}): readonly URL[] {
-  return [url, ...mirrors].map((root) => new URL(`${root}/`))
+/** The root of a cache: what credentials are for. A mirror is asked by itself, as a cache with a root of its own. */
+export function rootOf({ url }: { readonly url: string }): URL {
+  return new URL(`${url}/`)
 }
 
 /** Whether a URL lies at a root's origin and below its path; one that a server might read as leading out does not. */

@@ -1,6 +1,6 @@
 import { Agent, type buildConnector, type Dispatcher } from 'undici'
 import { UpstreamError } from '../ports/upstream.ts'
-import { isBelow, rootsOf } from './credential-scope.ts'
+import { isBelow, rootOf } from './credential-scope.ts'
 import { createCredentials, type CredentialsWorld, type SentCredentials } from './credentials.ts'
 import type { Lookup } from './guarded-connector.ts'
 import { createHttpRoutes, type HttpRoute } from './http-routes.ts'
@@ -61,24 +61,24 @@ export function createHttpClient(
     ...(lookup === undefined ? {} : { lookup }),
   })
   const credentials = createCredentials(options, { env, nowMs })
-  const roots = rootsOf(options)
+  const root = rootOf(options)
   return {
     async get(question) {
       let at = question.url
-      let root = roots.find((each) => isBelow(each, at))
+      let isOwn = isBelow(root, at)
       for (let redirects = 0; redirects <= maxRedirects; redirects += 1) {
-        const sent = root === undefined ? nothing : await credentials.of(at)
-        const route = routes.to(at, { isOwn: root !== undefined })
+        const sent = isOwn ? await credentials.of(at) : nothing
+        const route = routes.to(at, { isOwn })
         const headers = { ...question.headers, ...(await question.authorize?.(at)) }
         const asked = { ...question, url: at, headers }
         const response = await request(route, asked, sent, options.userAgent)
         const location = redirectOf(response)
-        const shown = shownKeys(options, sent, root)
+        const shown = shownKeys(options, sent, { isOwn, root })
         if (location === null) return await unlessRefused(response, route, shown)
         await giveUp(response)
         at = resolveRedirect(at, location)
         // Whoever was led out of the cache is a stranger there from then on, even where the way leads back.
-        if (root !== undefined && !isBelow(root, at)) root = undefined
+        isOwn &&= isBelow(root, at)
       }
       throw new UpstreamError('redirect-refused', `more than ${maxRedirects} redirects`)
     },
@@ -163,9 +163,13 @@ function ofProxy(error: unknown, proxy: Proxy | null): unknown {
   })
 }
 
-/** The keys of what a root was shown. */
-function shownKeys({ tls }: UpstreamOptions, { keys }: SentCredentials, root: URL | undefined) {
-  const isCertified = root?.protocol === 'https:' && tls.certificateFile !== null
+/** The keys of what the root was shown; its certificate only under TLS. */
+function shownKeys(
+  { tls }: UpstreamOptions,
+  { keys }: SentCredentials,
+  { isOwn, root }: { readonly isOwn: boolean; readonly root: URL },
+): readonly string[] {
+  const isCertified = isOwn && root.protocol === 'https:' && tls.certificateFile !== null
   return isCertified ? [...keys, 'certificate_file'] : keys
 }
 

@@ -1,12 +1,12 @@
+import { isIP } from 'node:net'
 import type { buildConnector, Dispatcher } from 'undici'
-import { rootsOf } from './credential-scope.ts'
 import {
   createConnector,
   createGuardedConnector,
   type Lookup,
   refusedAddress,
 } from './guarded-connector.ts'
-import { reachOfHost } from './network-reach.ts'
+import { reachOfHost, unbracket } from './network-reach.ts'
 import { createProxyFor, type Proxy } from './proxy.ts'
 import { openTunnel } from './proxy-tunnel.ts'
 import { createTlsContexts } from './tls-options.ts'
@@ -73,7 +73,9 @@ export function createHttpRoutes({ options, pool, env, lookup }: HttpRoutesOptio
   }
   const other = pool(connectorWith(contexts.other))
   const own = contexts.own === contexts.other ? other : pool(connectorWith(contexts.own))
-  const forward = pool(createConnector({ connectTimeoutMs, secureContext: contexts.other }))
+  const forward = pool(
+    byOwnName(createConnector({ connectTimeoutMs, secureContext: contexts.other })),
+  )
   return {
     to(url, { isOwn }) {
       const proxy = proxyFor(url)
@@ -90,6 +92,14 @@ export function createHttpRoutes({ options, pool, env, lookup }: HttpRoutesOptio
   }
 }
 
+/** Connects to a proxy, which is believed by its own name: undici goes by the one in Host, which is the target's. */
+function byOwnName(connect: buildConnector.connector): buildConnector.connector {
+  return (target, callback) => {
+    const host = unbracket(target.hostname)
+    connect({ ...target, servername: isIP(host) === 0 ? host : '' }, callback)
+  }
+}
+
 /** A request without TLS, which the proxy is asked for as a whole (RFC 9112, absolute-form). */
 function forwarded(dispatcher: Dispatcher, proxy: Proxy, url: URL): HttpRoute {
   const { authorization } = proxy
@@ -103,11 +113,6 @@ function forwarded(dispatcher: Dispatcher, proxy: Proxy, url: URL): HttpRoute {
 
 /** Whether a target of this upstream may be at a private address: as it is itself, or as was written for it. */
 function privacyOf(options: UpstreamOptions): (target: Target) => boolean {
-  const roots = rootsOf(options)
   const reach = reachOfHost(new URL(options.url).hostname)
-  const meant = roots
-    .filter(({ hostname }) => reachOfHost(hostname) === 'private')
-    .map(({ host }) => host)
-  return (target) =>
-    reach === 'private' || namesHost(options.redirectHosts, target) || namesHost(meant, target)
+  return (target) => reach === 'private' || namesHost(options.redirectHosts, target)
 }

@@ -1,5 +1,5 @@
 import { afterHedge, afterQuestion, emptyHedgeBudget, type HedgeBudget } from '../policy/hedge.ts'
-import type { Upstream, UpstreamBody } from '../ports/upstream.ts'
+import { type Upstream, type UpstreamBody, UpstreamError } from '../ports/upstream.ts'
 import { askInTurn, type Said } from './ask-in-turn.ts'
 import { RootHealth } from './root-health.ts'
 import type { Timing } from './timing.ts'
@@ -18,7 +18,8 @@ type IsSlow = (root: Root, signal: AbortSignal) => Promise<boolean>
 
 /**
  * Several roots of one cache as one upstream. The first is asked, and the next where it fails or, for narinfos, is slow; one that failed
- * lately comes last. That something is not there is the first one's word: a mirror may lag behind it.
+ * lately comes last. That something is not there is the first one's word: a mirror may lag behind it. But for a NAR, which a narinfo of any of
+ * them may have promised: that is asked for everywhere.
  */
 export function createMirroredUpstream(
   upstreams: readonly [Upstream, ...Upstream[]],
@@ -27,9 +28,11 @@ export function createMirroredUpstream(
   const [primary] = upstreams
   const roots = upstreams.map((upstream): Root => ({ upstream, health: new RootHealth() }))
   const ask = <Answer>(signal: AbortSignal, askRoot: AskRoot<Answer>, isSlow: IsSlow = never) =>
-    askRoots(deps, roots, { askRoot: noting(deps, askRoot), isSlow }, signal)
-  const body = (signal: AbortSignal, askRoot: AskRoot<UpstreamBody>) =>
-    askRoots(deps, roots, { askRoot: watching(deps, noting(deps, askRoot)), isSlow: never }, signal)
+    askRoots(deps, roots, { askRoot: noting(deps, askRoot), isSlow, absentFor: 'first' }, signal)
+  const body = (signal: AbortSignal, absentFor: AbsentFor, askRoot: AskRoot<UpstreamBody>) => {
+    const watchedRoot = watching(deps, noting(deps, askRoot))
+    return askRoots(deps, roots, { askRoot: watchedRoot, isSlow: never, absentFor }, signal)
+  }
   const hedge = createHedge(deps)
   return {
     name: primary.name,
@@ -38,8 +41,9 @@ export function createMirroredUpstream(
       hedge.asked()
       return ask(signal, (root, own) => root.narinfo(hash, own, ...asking), hedge.isSlow)
     },
-    nar: (url, signal) => body(signal, (root, own) => root.nar(url, own)),
-    buildLog: (derivation, signal) => body(signal, (root, own) => root.buildLog(derivation, own)),
+    nar: (url, signal) => body(signal, 'all', (root, own) => root.nar(url, own)),
+    buildLog: (derivation, signal) =>
+      body(signal, 'first', (root, own) => root.buildLog(derivation, own)),
     realisation: (output, signal) => ask(signal, (root, own) => root.realisation(output, own)),
     async close() {
       await Promise.all(upstreams.map((upstream) => upstream.close()))
@@ -49,15 +53,19 @@ export function createMirroredUpstream(
 
 const never: IsSlow = () => Promise.resolve(false)
 
+/** Whose word it takes that something is not there. */
+type AbsentFor = 'first' | 'all'
+
 type Question<Answer> = {
   readonly askRoot: (root: Root, signal: AbortSignal) => Promise<Answer | null>
   readonly isSlow: IsSlow
+  readonly absentFor: AbsentFor
 }
 
 async function askRoots<Answer>(
   { nowMs }: MirrorDeps,
   roots: readonly Root[],
-  { askRoot, isSlow }: Question<Answer>,
+  { askRoot, isSlow, absentFor }: Question<Answer>,
   signal: AbortSignal,
 ): Promise<Answer | null> {
   const [primary] = roots
@@ -65,18 +73,23 @@ async function askRoots<Answer>(
   const order = roots.toSorted((one, other) => isAvoided(one) - isAvoided(other))
   const isFound = (said: Said<Root, Answer | null>): boolean =>
     said.kind === 'answered' && said.answer !== null
+  const decides = (said: Said<Root, Answer | null>): boolean =>
+    absentFor === 'first' && said.root === primary && said.kind === 'answered'
   const all = await askInTurn<Root, Answer | null>(
     order,
-    {
-      ask: askRoot,
-      isSlow,
-      isEnough: (said) => isFound(said) || (said.root === primary && said.kind === 'answered'),
-    },
+    { ask: askRoot, isSlow, isEnough: (said) => isFound(said) || decides(said) },
     signal,
   )
-  const told = all.find(isFound) ?? all.find(({ root }) => root === primary)
+  const failed = absentFor === 'all' ? all.find(mayHaveIt) : undefined
+  const told = all.find(isFound) ?? failed ?? all.find(({ root }) => root === primary)
   if (told?.kind === 'answered') return told.answer
   throw told?.error
+}
+
+/** Whether a root that failed may have it: where its address leads out of the root, it was not even asked. */
+function mayHaveIt(said: Said<Root, unknown>): boolean {
+  if (said.kind !== 'failed') return false
+  return !(said.error instanceof UpstreamError && said.error.code === 'url-refused')
 }
 
 /** Asks a root, and notes how that went. */

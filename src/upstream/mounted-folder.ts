@@ -1,6 +1,6 @@
 import * as nodeFiles from 'node:fs/promises'
-import pLimit from 'p-limit'
 import { type UpstreamBody, UpstreamError } from '../ports/upstream.ts'
+import { createFairQueue } from '../queue/fair-queue.ts'
 import { closeFile, codeOf, type FileSystem, findFile, type Opened } from './find-file.ts'
 import { asUpstreamError } from './upstream-failure.ts'
 import { inTime } from './in-time.ts'
@@ -32,7 +32,7 @@ export function createMountedFolder(
   { path: folder, openMs, readMs }: FolderOptions,
   files: FileSystem = nodeFiles,
 ): MountedFolder {
-  const limit = pLimit(maxCalls)
+  const queue = createFairQueue({ places: maxCalls })
   /** A call that may never end; what it gives too late goes to `tooLate`. */
   const call = async <T>(
     act: () => Promise<T>,
@@ -40,10 +40,15 @@ export function createMountedFolder(
     tooLate: (value: T) => void = () => undefined,
   ): Promise<T> => {
     const all = AbortSignal.any([signal, AbortSignal.timeout(ms)])
-    const pending = limit(() => {
-      all.throwIfAborted()
-      return act()
-    })
+    // Whoever gives up leaves the queue: in a dead mount no turn ever comes.
+    const pending = queue.run(
+      { client: '', group: null },
+      () => {
+        all.throwIfAborted()
+        return act()
+      },
+      () => all,
+    )
     try {
       return await inTime(pending, all, tooLate)
     } catch (error) {

@@ -28,7 +28,10 @@ function openRoot(options: UpstreamOptions): Upstream {
   return createHttpUpstream(options)
 }
 
-/** How to reach a mirror. Credentials stay with their origin: elsewhere only those count that a netrc file has for that host. */
+/**
+ * How to reach a mirror. Credentials stay with their origin, and so does Weir's certificate: elsewhere only those count that a netrc file has
+ * for that host.
+ */
 function mirrorOptions(options: UpstreamOptions, url: string): UpstreamOptions {
   const { netrcFile } = options.credentials
   const isSameOrigin = new URL(url).origin === new URL(options.url).origin
@@ -36,6 +39,8 @@ function mirrorOptions(options: UpstreamOptions, url: string): UpstreamOptions {
   return {
     ...options,
     ...{ url, mirrors: [] },
-    credentials: isSameOrigin ? options.credentials : none,
+    ...(isSameOrigin ? {} : { credentials: none, tls: { ...options.tls, ...uncertified } }),
   }
 }
+
+const uncertified = { certificateFile: null, certificateKeyFile: null }

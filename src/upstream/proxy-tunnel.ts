@@ -1,8 +1,9 @@
 import { request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
-import type { Socket } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import type { SecureContext } from 'node:tls'
 import { UpstreamError } from '../ports/upstream.ts'
+import { unbracket } from './network-reach.ts'
 import type { Proxy } from './proxy.ts'
 import { tlsFailure } from './tls-failure.ts'
 import { asUpstreamError } from './upstream-failure.ts'
@@ -25,13 +26,16 @@ export async function openTunnel(
   const isSecure = url.protocol === 'https:'
   const context = isSecure ? secureContext() : undefined
   const pending = Promise.withResolvers<Socket>()
+  const host = unbracket(url.hostname)
   const request = (isSecure ? requestHttps : requestHttp)({
     ...{
       protocol: url.protocol,
-      hostname: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+      hostname: host,
       port: url.port,
     },
     ...{ method: 'CONNECT', path: authority, agent: false },
+    // Else the proxy would be believed by the name in Host, which is the target's.
+    servername: isIP(host) === 0 ? host : '',
     headers: {
       host: authority,
       ...(authorization === null ? {} : { 'proxy-authorization': authorization }),

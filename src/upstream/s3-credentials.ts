@@ -21,6 +21,8 @@ const lastingMs = 5 * 60_000
 /** Others are renewed so long before their end. */
 const renewBeforeMs = 5 * 60_000
 const retryMs = 10_000
+/** A command or a service that has not answered by then never will: it is asked again. */
+const longestLoadMs = 60_000
 
 type Held = { readonly value: S3Identity | null; readonly freshUntilMs: number }
 
@@ -29,12 +31,13 @@ export function createS3Credentials(
   profile: string | null,
   load: LoadCredentials,
   nowMs: () => number,
+  { maxLoadMs }: { readonly maxLoadMs: number } = { maxLoadMs: longestLoadMs },
 ): S3Credentials {
   let held: Held | null = null
   let loading: Promise<S3Identity | null> | null = null
   const renew = async (): Promise<S3Identity | null> => {
     try {
-      const value = await load(profile)
+      const value = await inTime(load(profile), AbortSignal.timeout(maxLoadMs))
       held = { value, freshUntilMs: freshUntil(value, nowMs()) }
       return value
     } catch (error) {

@@ -1,6 +1,14 @@
 import { once } from 'node:events'
-import { createServer, type IncomingHttpHeaders, request as sendRequest } from 'node:http'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request as sendRequest,
+  type ServerResponse,
+} from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { type AddressInfo, connect, type Socket } from 'node:net'
+import type { TlsOptions } from 'node:tls'
 
 /** One request that a proxy got. */
 export type ProxiedRequest = {
@@ -15,6 +23,8 @@ export type ProxyOptions = {
   readonly authorization?: string
   /** Answers everything with this status. */
   readonly refuse?: number
+  /** Speaks TLS with these. */
+  readonly tls?: TlsOptions
 }
 
 /** An HTTP proxy on loopback, for whom every host is 127.0.0.1. */
@@ -36,7 +46,9 @@ export async function startProxy(options: ProxyOptions = {}): Promise<ProxyServe
     sockets.add(socket)
     socket.on('error', () => socket.destroy())
   }
-  const server = createServer((request, response) => {
+  const { tls } = options
+  const server = tls === undefined ? createServer() : createTlsServer(tls)
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     const { method = '', url: target = '', headers } = request
     requests.push({ method, target, headers })
     const status = refusal(headers)
@@ -57,7 +69,7 @@ export async function startProxy(options: ProxyOptions = {}): Promise<ProxyServe
       .end()
   })
   server.on('connection', keep)
-  server.on('connect', ({ url: target = '', headers }, client: Socket) => {
+  server.on('connect', ({ url: target = '', headers }: IncomingMessage, client: Socket) => {
     requests.push({ method: 'CONNECT', target, headers })
     const status = refusal(headers)
     if (status !== null) {
@@ -75,7 +87,7 @@ export async function startProxy(options: ProxyOptions = {}): Promise<ProxyServe
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   return {
-    ...{ url: `http://127.0.0.1:${port}`, port, requests },
+    ...{ url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`, port, requests },
     [Symbol.asyncDispose]: async () => {
       for (const socket of sockets) socket.destroy()
       const closed = once(server, 'close')

@@ -309,6 +309,10 @@ t.test('credentials fit each other, and do not become those of everybody', async
       open('weir.example:1', '[network]', 'netrc_file = "/n"') + upstream(),
       'line 2, server.listen: found "weir.example:1", while network.netrc_file has credentials.',
     ],
+    [
+      open('0.0.0.0:1') + upstream('mirrors = ["s3://acme-cache?profile=acme"]'),
+      'line 2, server.listen: found "0.0.0.0:1", while the upstream "a" is asked with what credentials AWS\'s tools find.',
+    ],
   ]
   for (const [text, message] of cases) {
     const explained = await explain(t, text)
@@ -319,6 +323,8 @@ t.test('credentials fit each other, and do not become those of everybody', async
     open('[::1]:0') + upstream('token_file = "/t"'),
     open('unix:/run/weir.sock') + upstream('token_file = "/t"'),
     open('0.0.0.0:1', 'expose_private = true') + upstream('token_file = "/t"'),
+    open('0.0.0.0:1', 'expose_private = true') + upstream('mirrors = ["s3://acme-cache"]'),
+    open('127.0.0.1:1') + upstream('mirrors = ["s3://acme-cache"]'),
     open('0.0.0.0:1') + upstream('ca_file = "/ca"', 'mirrors = ["https://m.example"]'),
   ]
   for (const text of fine) {

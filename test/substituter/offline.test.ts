@@ -369,7 +369,7 @@ t.test('while upstreams are down', async (t) => {
     for (const said of ['nothing', 'a refusal'] as const) {
       const a = createFakeUpstream('a', { narinfo: down })
       const b = upstreamWith('b', ofB)
-      const made = await world(t, { upstreams: [a, b] })
+      const made = await world(t, { upstreams: [a, b, createFakeUpstream('c')] })
       await storeNar(made, key)
       t.match(await made.catalog.find(hash), [{ certainIn: null }])
       if (said === 'a refusal') {

@@ -17,9 +17,11 @@ import { type Upstream, UpstreamError } from '../../src/ports/upstream.ts'
 import { createBreakingUpstream } from '../../src/upstream/breaking-upstream.ts'
 import { createCredentials } from '../../src/upstream/credentials.ts'
 import { isBelow } from '../../src/upstream/credential-scope.ts'
-import { createHttpClient, type HttpWorld } from '../../src/upstream/http-client.ts'
+import type { HttpWorld } from '../../src/upstream/http-client.ts'
 import { createHttpUpstream } from '../../src/upstream/http-upstream.ts'
+import type { Lookup } from '../../src/upstream/guarded-connector.ts'
 import { findInNetrc, parseNetrc } from '../../src/upstream/netrc.ts'
+import { openUpstream } from '../../src/upstream/open-upstream.ts'
 import { createProxyFor } from '../../src/upstream/proxy.ts'
 import { tlsFailure } from '../../src/upstream/tls-failure.ts'
 import type { UpstreamOptions } from '../../src/upstream/upstream-options.ts'
@@ -394,29 +396,45 @@ t.test('a redirect takes the token along below the root, and nowhere else', asyn
   }
 })
 
-t.test('mirrors are shown it too, and are not led to with it', async (t) => {
+t.test('a mirror elsewhere is not shown the token, wherever the cache leads', async (t) => {
   const mirror = await serve(t, (_, response) => response.end('there'))
-  const cache = await serve(t, (_, response) => {
-    response.writeHead(302, { location: `${mirror.url}/mirror/led` }).end()
+  let location = ''
+  const cache = await serve(t, (request, response) => {
+    if (request.url?.endsWith('.narinfo') === true) response.writeHead(302, { location }).end()
+    else response.end('there')
   })
-  const client = createHttpClient(
-    plainUpstream({
-      ...{ url: `${cache.url}/cache`, mirrors: [`${mirror.url}/mirror`] },
-      credentials: { ...none, tokenFile: tokenFile(t) },
-    }),
-    4,
-    { env: {} },
-  )
-  t.teardown(() => void client.close())
-  const ask = async (url: string): Promise<void> => {
-    const question = { url: new URL(url), signal: patient, accept: 'identity' }
-    t.equal(await (await client.get(question)).body.text(), 'there')
+  const upstream = upstreamAt(t, `${cache.url}/cache`, {
+    mirrors: [`${mirror.url}/mirror`],
+    redirectHosts: [`127.0.0.1:${mirror.port}`],
+    credentials: { ...none, tokenFile: tokenFile(t) },
+  })
+  for (const url of [`${mirror.url}/mirror/nar/x.nar`, `${mirror.url}/other/x.nar`, 'nar/x.nar']) {
+    for await (const chunk of (await upstream.nar(url, patient)) ?? []) t.ok(chunk.length > 0)
   }
-  await ask(`${mirror.url}/mirror/x`)
-  await ask(`${mirror.url}/other/x`)
-  await ask(`${cache.url}/cache/x`)
-  t.strictSame(seen(mirror), [shownToken, null, null])
-  t.strictSame(seen(cache), [shownToken])
+  location = `${mirror.url}/mirror/led`
+  t.equal(await outcome(upstream), 'there')
+  t.strictSame(seen(mirror), [null, null, null])
+  t.strictSame(seen(cache), [shownToken, shownToken])
+})
+
+/** Where every name is this machine's. */
+const atLoopback: Lookup = (_name, _options, callback) => {
+  callback(null, [{ address: '127.0.0.1', family: 4 }])
+}
+
+t.test('a public cache leads to no private mirror', async (t) => {
+  const mirror = await serve(t, (_, response) => response.end('inside'))
+  const cache = await serve(t, (_, response) => {
+    response.writeHead(302, { location: `${mirror.url}/secret` }).end()
+  })
+  const upstream = upstreamAt(
+    t,
+    `http://cache.example.org:${cache.port}`,
+    { mirrors: [mirror.url], redirectHosts: ['cache.example.org'] },
+    { env: {}, lookup: atLoopback },
+  )
+  t.match(await mustFail(upstream), { code: 'address-refused' })
+  t.strictSame(mirror.requests, [])
 })
 
 t.test('a NAR elsewhere is fetched without the token', async (t) => {
@@ -704,6 +722,13 @@ t.test('under TLS', { skip }, async (t) => {
         ['elsewhere', false],
       ],
     ])
+    shown.length = 0
+    const mirrored = openUpstream(
+      plainUpstream({ url: 'https://127.0.0.1:1', mirrors: [elsewhere.url], ...certified }),
+    )
+    t.teardown(() => void mirrored.close())
+    t.equal(await outcome(mirrored), 'there')
+    t.strictSame(shown, [['elsewhere', false]], 'nor to a mirror elsewhere')
     const strict = await serve(t, there, { ...of(good), ...asking, rejectUnauthorized: true })
     t.equal(await outcome(upstreamAt(t, strict.url, certified)), 'there')
     t.type(await mustFail(upstreamAt(t, strict.url, { tls })), UpstreamError)
@@ -740,6 +765,23 @@ t.test('under TLS', { skip }, async (t) => {
     ])
     t.strictSame(seen(cache), [shownToken])
     t.equal(cache.requests[0]?.headers['proxy-authorization'], undefined)
+  })
+
+  t.test('a proxy behind TLS is believed by its own name, not by that of the cache', async (t) => {
+    const byName = await authority.issue('proxy', { names: 'DNS:localhost' })
+    const byTarget = await authority.issue('target', { names: 'DNS:cache.test' })
+    const certificate = await authority.issue('cache', { names: 'DNS:cache.test' })
+    const caches = { https: await serve(t, there, of(certificate)), http: await serve(t, there) }
+    for (const scheme of ['https', 'http'] as const) {
+      await using proxy = await startProxy({ tls: of(byName) })
+      await using other = await startProxy({ tls: of(byTarget) })
+      const url = `${scheme}://cache.test:${caches[scheme].port}`
+      const ask = (port: number): Promise<string | UpstreamError> =>
+        outcome(upstreamAt(t, url, { tls, proxy: `https://localhost:${port}` }))
+      t.equal(await ask(proxy.port), 'there', scheme)
+      t.match(await ask(other.port), { code: 'tls', message: /is for another name/ }, scheme)
+      t.strictSame(other.requests, [], scheme)
+    }
   })
 
   t.test('HTTP/1.1 is all that is offered', async (t) => {

@@ -458,6 +458,22 @@ t.test('credentials are renewed before they end, while the old ones are used', a
   t.match(await keyNow(), /^key-/)
 })
 
+t.test('who never answers is asked for credentials again', async (t) => {
+  let loads = 0
+  const load: S3World['load'] = () => {
+    loads += 1
+    return loads === 1 ? new Promise(() => undefined) : Promise.resolve(identity)
+  }
+  const credentials = createS3Credentials('weir', load, () => 0, { maxLoadMs: 20 })
+  // A timer of AbortSignal.timeout keeps no process alive.
+  const awake = setInterval(() => undefined, 1000)
+  t.teardown(() => {
+    clearInterval(awake)
+  })
+  t.equal(await codeOf(credentials(AbortSignal.timeout(5000))), 'credentials')
+  t.match(await credentials(patient), identity)
+})
+
 t.test('a profile that is not there is no reason to ask without credentials', async (t) => {
   const { upstream, requests } = await openBucket(t, {
     server: { isPublic: true },

@@ -172,6 +172,25 @@ t.test('NARs, logs and the rest come from a mirror where the first root fails', 
   t.equal(await lengthOf(await other.upstream.nar('nar/x', patient)), 20, 'and where one broke off')
 })
 
+t.test('a NAR was promised: only where nobody has it is it not there', async (t) => {
+  const it = world()
+  const [first, second, third] = it.roots
+  first.answers.nar = () => null
+  second.answers.nar = () => bytes(20)
+  t.equal(
+    await lengthOf(await it.upstream.nar('nar/x', patient)),
+    20,
+    "the narinfo was the mirror's",
+  )
+  second.answers.nar = down
+  third.answers.nar = () => null
+  await t.rejects(it.upstream.nar('nar/x', patient), { code: 'connect' })
+  second.answers.nar = () => {
+    throw new UpstreamError('url-refused', 'it leads out of that root')
+  }
+  t.equal(await it.upstream.nar('nar/x', patient), null)
+})
+
 t.test('who leaves ends the questions, and no mirror is asked for it', async (t) => {
   const it = world()
   const leaving = new AbortController()
