@@ -70,6 +70,8 @@ export function hasDotSegment(url: string): boolean {
   return path.includes('\\') || plain.split('/').some((part) => /^\.\.?(;|$)/.test(part))
 }
 
+/** What a peer wrote, shortened, and without what may be a password. */
 function quote(text: string): string {
-  return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text)
+  const plain = text.replaceAll(/\/\/[^/?#]*@/g, '//…@')
+  return JSON.stringify(plain.length > 200 ? `${plain.slice(0, 200)}…` : plain)
 }

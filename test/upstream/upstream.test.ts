@@ -773,6 +773,15 @@ t.test('a host is named with its port or for all ports', async (t) => {
   t.notOk(names('a.example', 'http://b.a.example/'))
 })
 
+t.test('a refused address is told without the password in it', async (t) => {
+  for (const refuse of [
+    () => resolveNarUrl(new URL('https://a.example/'), 'https://user:secret@b.example/x', []),
+    () => resolveRedirect(new URL('https://a.example/'), 'https://user:secret@b.example/x'),
+  ]) {
+    t.throws(refuse, { message: /"https:\/\/…@b\.example\/x"/ })
+  }
+})
+
 t.test("no narinfo's URL leaves the cache's folder", async () => {
   const piece = fc.constantFrom(
     ...['..', '.', '/', '//', '\\', '%2e', '%2E', '%2f', '%5c', '%252e', 'nar', 'x', ':', '@', '?'],
