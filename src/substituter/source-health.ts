@@ -7,7 +7,7 @@ import { expiryBy } from './expiry.ts'
 
 /** Which upstreams NARs are rather fetched from. */
 export type SourceHealth = {
-  /** The same sources: those last whose upstream is down, before them those of which no NAR could be had lately. */
+  /** The same sources: those last whose upstream is down, before them those whose NARs were waited for in vain lately. */
   order(sources: readonly NarSource[]): readonly NarSource[]
   /** A source did not give its NAR. */
   failed(key: NarFileKey, failure: SourceFailure): void
@@ -18,6 +18,8 @@ export type SourceHealth = {
 /** So long an upstream whose narinfos come, and whose NARs do not, is tried after the others. */
 const avoidedMs = 5 * 60_000
 const maxAvoided = 1000
+/** What costs a client time. What breaks off, or is refused, does not: others go on at once. */
+const slow: ReadonlySet<string> = new Set(['connect', 'timeout', 'too-slow'])
 
 export function createSourceHealth(health: UpstreamHealth, clock: Clock): SourceHealth {
   const avoided = new LRUCache<string, true>({
@@ -31,7 +33,7 @@ export function createSourceHealth(health: UpstreamHealth, clock: Clock): Source
     order: (sources) => sources.toSorted((one, other) => rank(one) - rank(other)),
     failed(key, { upstream, kind, code }) {
       if (kind !== 'unreachable') return
-      avoided.set(upstream, true)
+      if (slow.has(code)) avoided.set(upstream, true)
       health.failed(upstream, code, narFileName(key))
     },
     succeeded(upstream) {

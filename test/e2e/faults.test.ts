@@ -28,9 +28,7 @@ const brief = {
 const tried = [
   'refuses connections',
   'accepts connections and answers nothing',
-  'answers everything with 503',
   'answers the first request for each file with 503',
-  'resets each NAR once, in the middle',
   'answers narinfos with a web page',
 ]
 
