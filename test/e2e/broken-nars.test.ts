@@ -94,7 +94,7 @@ async function eachSize(t: Test, act: (t: Test, bytes: number) => Promise<void>)
   for (const [size, bytes] of Object.entries(sizes)) await t.test(size, (t) => act(t, bytes))
 }
 
-for (const encoding of ['none', 'xz', 'zstd'] as const) {
+for (const encoding of ['xz', 'zstd'] as const) {
   t.test(`a NAR in ${encoding} that breaks off is gone on with by Range`, async (t) => {
     await using a = await startForgedUpstream()
     await using weir = await startWeir({ config: configOf({ a }) })
@@ -149,16 +149,15 @@ t.test('alone, it is asked again as soon as it may be back', async (t) => {
   }
   for (const encoding of ['zstd', 'upstream']) {
     await using weir = await startWeir({ config: configOf({ a }, encoding) })
-    await eachSize(t, async (t, bytes) => {
-      for (const [what, actions] of Object.entries(breaks)) {
-        const offer = newOffer(bytes)
-        const file = await inEncoding(offer, 'xz')
-        await a.put(file)
-        strike(a, file, actions, 2)
-        await t.resolves(mustDeliver(client, weir.url, [offer]), `${what}, ${encoding}`)
-        t.ok(askedFor(a, file).length <= 4)
-      }
-    })
+    const bytes = encoding === 'zstd' ? sizes.large : sizes.small
+    for (const [what, actions] of Object.entries(breaks)) {
+      const offer = newOffer(bytes)
+      const file = await inEncoding(offer, 'xz')
+      await a.put(file)
+      strike(a, file, actions, 2)
+      await t.resolves(mustDeliver(client, weir.url, [offer]), `${what}, ${encoding}`)
+      t.ok(askedFor(a, file).length <= 4)
+    }
   }
 })
 
