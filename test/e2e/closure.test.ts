@@ -1,7 +1,6 @@
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { encodings } from '../lab/copy-caches.ts'
 import { prepareLab } from '../lab/lab-caches.ts'
 import { createNixClient } from '../lab/nix-client.ts'
 import { quickcheck } from '../lab/quickcheck.ts'
@@ -13,7 +12,7 @@ const lab = await prepareLab()
 const roots = lab.smallRoots
 
 /** What is kept is zstd whatever it came in: the rest of the way is tried for one encoding that is made, and one that is kept as it came. */
-for (const encoding of encodings.filter((each) => each !== 'xz' && each !== 'zstd')) {
+for (const encoding of ['none', 'bzip2'] as const) {
   t.test(`a closure in ${encoding}`, async (t) => {
     await using upstream = await startUpstream({ root: lab.caches[encoding] })
     await using client = await createNixClient({ lab })

@@ -1,7 +1,6 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { encodings } from '../lab/copy-caches.ts'
 import { prepareLab } from '../lab/lab-caches.ts'
 import { createNixClient, type NixClient } from '../lab/nix-client.ts'
 import { quickcheck } from '../lab/quickcheck.ts'
@@ -40,7 +39,7 @@ const ending = {
   bzip2: '.nar.bz2',
 }
 
-for (const encoding of encodings) {
+for (const encoding of ['xz', 'zstd', 'none', 'bzip2'] as const) {
   t.test(`NARs in ${encoding} pass as they are, and are kept so: a binary cache`, async (t) => {
     await using upstream = await startUpstream({ root: lab.caches[encoding] })
     await using client = await createNixClient({ lab })

@@ -4,7 +4,6 @@ import { faultCases } from '../faults/fault-cases.ts'
 import { columns, rowHeads } from '../faults/fault-table.ts'
 import { makeFaultWorld } from '../faults/fault-world.ts'
 import { wrongIn } from '../faults/judge-row.ts'
-import { pullNetwork } from '../faults/network.ts'
 import { narinfos } from '../faults/fault-case.ts'
 import { startUpstream } from '../lab/upstream-server.ts'
 import { startWeir } from '../lab/weir-process.ts'
@@ -41,12 +40,6 @@ for (const title of tried) {
     }
   })
 }
-
-t.test('the network goes in the middle of a closure', async (t) => {
-  const { why, wrong } = await pullNetwork({ world, ...brief })
-  t.same(wrong, [])
-  t.comment(why)
-})
 
 t.test(
   'who could not tell about a path gives its NAR once whoever promised it is gone',

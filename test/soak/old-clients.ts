@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { formatPublicKey, generateSecretKey } from '../../src/nix/signature.ts'
 import { mustHold } from '../lab/deliveries.ts'
 import { makeOffer, noise, type Offer, pathOf, signedBy } from '../lab/forged-offer.ts'
@@ -6,6 +7,7 @@ import { prepareLab } from '../lab/lab-caches.ts'
 import { createNixClient, type NixClient } from '../lab/nix-client.ts'
 import { startUpstream } from '../lab/upstream-server.ts'
 import { startWeir, type WeirProcess } from '../lab/weir-process.ts'
+import { narFiles } from './cache-state.ts'
 import { createDice } from './dice.ts'
 import { fetchNar, fetchPath, narUrlOf } from './fetch-path.ts'
 import { type Encoding, makeCache } from './made-cache.ts'
@@ -154,6 +156,8 @@ async function resumeOffline(
   await using resources = new AsyncDisposableStack()
   let changed = weir
   await resume(tally, offers[0], weir, async () => {
+    // What is still on its way in when the upstream goes would rightly be cut.
+    while ((await narFiles(weir)).length === 0) await setTimeout(10)
     changed = resources.use(await event(weir, setting))
     await upstream.stop()
   })
