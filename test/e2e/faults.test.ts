@@ -26,7 +26,6 @@ const brief = {
 }
 const tried = [
   'refuses connections',
-  'accepts connections and answers nothing',
   'answers the first request for each file with 503',
   'answers narinfos with a web page',
 ]
