@@ -1,7 +1,7 @@
 import type { ForgetReport } from '../admin/forget.ts'
 import { askControl } from '../control/control-client.ts'
-import { type Command, UsageError } from './command.ts'
-import { parsePathOperand } from './path-operand.ts'
+import type { Command } from './command.ts'
+import { loadWithPaths } from './path-operand.ts'
 
 /** `weir forget` */
 export const forgetCommand: Command = {
@@ -15,9 +15,7 @@ recall. Where no Weir runs there is nothing to forget.
   options: {},
   flags: {},
   async run({ world, operands, load }) {
-    if (operands.length === 0) throw new UsageError('takes at least one path or hash')
-    const { settings } = await load()
-    const paths = operands.map((operand) => parsePathOperand(operand, settings.server.storeDir))
+    const { settings, paths } = await loadWithPaths({ operands, load })
     for (const { hash, name } of paths) {
       const report = await askControl<ForgetReport>(settings.state.dir, {
         ...{ method: 'POST', path: '/forget', query: { hash } },

@@ -1,7 +1,7 @@
 import pLimit from 'p-limit'
 import type { PinList, Pinning, PinReport } from '../admin/pins.ts'
-import { type CliWorld, type Command, UsageError } from './command.ts'
-import { parsePathOperand, type PathOperand } from './path-operand.ts'
+import type { CliWorld, Command } from './command.ts'
+import { loadWithPaths, type PathOperand } from './path-operand.ts'
 import { pinningFor } from './pinning-for.ts'
 import { count, mebibytes } from './words.ts'
 
@@ -22,9 +22,7 @@ A path that is not trusted cannot be pinned. What is recalled goes, pinned or no
   options: {},
   flags: {},
   async run({ world, operands, load }) {
-    if (operands.length === 0) throw new UsageError('takes at least one path or hash')
-    const { settings } = await load()
-    const paths = operands.map((operand) => parsePathOperand(operand, settings.server.storeDir))
+    const { settings, paths } = await loadWithPaths({ operands, load })
     await using pinning = await pinningFor(world, settings)
     let missing = 0
     for (const path of paths) missing += await pinOne(world, pinning, path)

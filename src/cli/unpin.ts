@@ -1,5 +1,5 @@
-import { type Command, UsageError } from './command.ts'
-import { parsePathOperand } from './path-operand.ts'
+import type { Command } from './command.ts'
+import { loadWithPaths } from './path-operand.ts'
 import { pinningFor } from './pinning-for.ts'
 
 /** `weir unpin` */
@@ -11,9 +11,7 @@ Exit status 1 where one of the paths was not pinned.`,
   options: {},
   flags: {},
   async run({ world, operands, load }) {
-    if (operands.length === 0) throw new UsageError('takes at least one path or hash')
-    const { settings } = await load()
-    const paths = operands.map((operand) => parsePathOperand(operand, settings.server.storeDir))
+    const { settings, paths } = await loadWithPaths({ operands, load })
     await using pinning = await pinningFor(world, settings)
     let unknown = 0
     for (const [index, { hash }] of paths.entries()) {
