@@ -3,6 +3,7 @@ import type { StorePathHash } from '../nix/store-path.ts'
 import { claimsFor, type TrustedAnswers } from './claims-for.ts'
 import type { Remainder } from './complete-transfer.ts'
 import { convertStored, type StoredSource } from './convert-stored.ts'
+import { createCutOff } from './cut-off.ts'
 import type { Destination } from './destination.ts'
 import type { Inquiry } from './inquiry.ts'
 import { weirItself } from './ask-upstreams.ts'
@@ -90,7 +91,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
   const runDeps = { ...deps, suspects, sources, oneByOne: createOneByOne() }
   const verifications = createVerificationQueue()
   const streams = createStreams(deps)
-  let cutting = new AbortController()
+  const fetches = createCutOff()
 
   /** Who comes after a failure gets a try of their own; what is trusted no more nobody gets. */
   const joinable = (name: string): Entry | null => {
@@ -168,16 +169,13 @@ export function createTransfers(deps: TransferDeps): Transfers {
 
   const fetching =
     (key: NarFileKey, inquiry: Inquiry): Bring =>
-    async (transfer, destination, signal) => {
-      const cut = cutting.signal
-      const either = AbortSignal.any([signal, cut])
-      try {
-        return await runTransfer(runDeps, { key, inquiry, transfer, destination, signal: either })
-      } catch (error) {
-        if (!cut.aborted || signal.aborted) throw error
-        transfer.fail({ kind: 'unknown', failures: [] })
-        return null
-      }
+    async (transfer, destination, owner) => {
+      const remainder = await fetches.during(owner, (signal) =>
+        runTransfer(runDeps, { key, inquiry, transfer, destination, signal }),
+      )
+      // A transfer that was cut off has not failed yet; one that came to its end stays what it is.
+      if (remainder === null) transfer.fail({ kind: 'unknown', failures: [] })
+      return remainder
     }
 
   const converting =
@@ -213,9 +211,8 @@ export function createTransfers(deps: TransferDeps): Transfers {
         deps.log.warn({ event: 'transfer.refused', nar: narFileName(key) })
       }
     },
-    cutFetches() {
-      cutting.abort()
-      cutting = new AbortController()
+    cutFetches: () => {
+      fetches.cut()
     },
     forget: (hash) => suspects.forget(hash),
     async idle() {
