@@ -7,6 +7,7 @@ import { createHttpRoutes, type HttpRoute } from './http-routes.ts'
 import { describeRefusal } from './proxy-tunnel.ts'
 import type { Proxy } from './proxy.ts'
 import { tlsFailure } from './tls-failure.ts'
+import { inTime } from './in-time.ts'
 import { asUpstreamError } from './upstream-failure.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
 import { resolveRedirect } from './url-rules.ts'
@@ -109,32 +110,18 @@ async function request(
       },
       signal,
     })
-    return await orAbort(pending, signal)
+    // undici aborts a request that still waits for a connection only when its turn comes: its owner need not wait so long.
+    return await inTime(pending.then(heard), signal, ({ body }) => body.destroy())
   } catch (error) {
     if (signal.aborted) throw asUpstreamError(error, signal)
     throw ofProxy(tlsFailure(error, url.hostname) ?? asUpstreamError(error), proxy)
   }
 }
 
-/** undici aborts a request that still waits for a connection only when its turn comes: its owner need not wait so long. */
-function orAbort(pending: Promise<Response>, signal: AbortSignal): Promise<Response> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => {
-      reject(signal.reason as Error)
-    }
-    if (signal.aborted) abort()
-    signal.addEventListener('abort', abort, { once: true })
-    const unlisten = (): void => {
-      signal.removeEventListener('abort', abort)
-    }
-    pending.then(unlisten, unlisten)
-    pending.then((response) => {
-      // Who reads the body hears of its failure; of one that is given up nobody does, and an error would end Weir.
-      response.body.on('error', () => undefined)
-      if (signal.aborted) response.body.destroy()
-      resolve(response)
-    }, reject)
-  })
+/** Who reads a body hears of its failure; of one that is given up nobody does, and an error would end Weir. */
+function heard(response: Response): Response {
+  response.body.on('error', () => undefined)
+  return response
 }
 
 function redirectOf(response: Response): string | null {
