@@ -1,4 +1,4 @@
-import { type Backoff, fullJitterMs } from '../upstream/timing.ts'
+import { type Backoff, fullJitterMs } from '../policy/full-jitter.ts'
 
 /** A source that may be asked again, not before so many milliseconds have passed. */
 export type Waiting<Source> = { readonly source: Source; readonly afterMs: number }

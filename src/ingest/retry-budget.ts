@@ -1,3 +1,5 @@
+import { earned, fullBudget, type RetryBudget as Left } from '../policy/retry.ts'
+
 /** What may be asked of an upstream again, so that its outage is not multiplied by those who come again. */
 export type RetryBudget = {
   /** It is asked for the first time: ten such questions allow one repetition. */
@@ -6,22 +8,19 @@ export type RetryBudget = {
   spend(upstream: string): boolean
 }
 
-const maxTokens = 10
-const earned = 0.1
-
 /** A budget for each upstream, by name; whoever was not heard of for long, or ever, has a full one. */
 export function createRetryBudget(): RetryBudget {
-  const spent = new Map<string, number>()
+  const left = new Map<string, Left>()
   return {
     earn(upstream) {
-      const left = (spent.get(upstream) ?? 0) - earned
-      if (left > 0) spent.set(upstream, left)
-      else spent.delete(upstream)
+      const now = earned(left.get(upstream) ?? fullBudget)
+      if (now < fullBudget) left.set(upstream, now)
+      else left.delete(upstream)
     },
     spend(upstream) {
-      const before = spent.get(upstream) ?? 0
-      if (before + 1 > maxTokens) return false
-      spent.set(upstream, before + 1)
+      const before = left.get(upstream) ?? fullBudget
+      if (before < 1) return false
+      left.set(upstream, before - 1)
       return true
     },
   }

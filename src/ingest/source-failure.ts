@@ -1,6 +1,6 @@
+import { isTransient } from '../policy/retry.ts'
 import type { SourceFailure } from '../ports/nar-ingest.ts'
-import { UpstreamError, type UpstreamErrorCode } from '../ports/upstream.ts'
-import { isTransientStatus } from '../upstream/resume-rules.ts'
+import { UpstreamError } from '../ports/upstream.ts'
 import { type BadNarCode, BadNarError } from './bad-nar-error.ts'
 
 /** What is the source's fault; anything else is Weir's own, and is thrown on. */
@@ -26,14 +26,10 @@ function kindOf(code: BadNarCode): SourceFailure['kind'] {
  */
 export function retryAfterMs(error: unknown): number | null {
   if (!(error instanceof UpstreamError)) return null
-  const { code, status } = error
-  const isTransient =
-    brokenLine.has(code) || (code === 'status' && status !== null && isTransientStatus(status))
   const afterMs = error.retryAfterMs ?? 0
-  return isTransient && afterMs <= maxRetryAfterMs ? afterMs : null
+  return isTransient(error) && afterMs <= maxRetryAfterMs ? afterMs : null
 }
 
-const brokenLine: ReadonlySet<UpstreamErrorCode> = new Set(['connect', 'timeout', 'reset'])
 const maxRetryAfterMs = 5000
 
 /** A source that has no such file. */

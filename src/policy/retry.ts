@@ -1,5 +1,7 @@
 /** When a question to an upstream is asked again: decided from how it failed, the time that is left and a budget. */
 
+import { type Backoff, fullJitterMs } from './full-jitter.ts'
+
 /** How a question failed: an `UpstreamError`, without its message. */
 export type QuestionFailure = {
   readonly code: string
@@ -17,8 +19,7 @@ export const fullBudget: RetryBudget = 10
 const earnedByQuestion = 0.1
 
 const maxRetries = 2
-const firstPauseMs = 100
-const longestPauseMs = 2000
+const backoff: Backoff = { baseMs: 100, capMs: 2000 }
 /** Of the time that is left, for a try that is not the last: one that gets no answer at all must leave some. */
 const share = 0.6
 
@@ -41,7 +42,8 @@ export function isTransient({ code, status }: QuestionFailure): boolean {
   }
 }
 
-function isTransientStatus(status: number): boolean {
+/** Whether a status says that the same question may be answered a moment later. */
+export function isTransientStatus(status: number): boolean {
   if (status === 408 || status === 425 || status === 429) return true
   // 501 and 505: it will not learn it.
   return status >= 500 && status !== 501 && status !== 505
@@ -74,7 +76,7 @@ export function retryAfter(
   const { code, retryAfterMs } = failure
   const isHeldBack = code === 'breaker-open' && retryAfterMs !== null
   if (!isHeldBack && !(isTransient(failure) && mayRetry(retries, budget))) return null
-  const jitterMs = random * Math.min(longestPauseMs, firstPauseMs * 2 ** retries)
+  const jitterMs = fullJitterMs(retries + 1, backoff, () => random)
   const pauseMs = (retryAfterMs ?? 0) + jitterMs
   return pauseMs < leftMs ? { pauseMs, isCounted: !isHeldBack } : null
 }

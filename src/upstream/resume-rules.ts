@@ -58,11 +58,6 @@ export function isRest(file: FileIdentity, at: number, answer: AnswerHead): bool
   return isSameLength || file.length === null || total === null
 }
 
-/** Whether a status says that the same question may be answered in a moment. */
-export function isTransientStatus(status: number): boolean {
-  return status === 408 || status === 425 || status === 429 || status >= 500
-}
-
 function strongEtag(headers: AnswerHead['headers']): string | null {
   const etag = text(headers['etag'])
   return etag !== null && /^"[^"]+"$/.test(etag) ? etag : null

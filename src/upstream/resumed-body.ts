@@ -1,14 +1,10 @@
+import { type Backoff, fullJitterMs } from '../policy/full-jitter.ts'
+import { isTransientStatus } from '../policy/retry.ts'
 import { UpstreamError } from '../ports/upstream.ts'
 import { giveUp, type Response } from './http-client.ts'
 import { bodyOf } from './response-body.ts'
-import {
-  type FileIdentity,
-  identityOf,
-  isRest,
-  isTransientStatus,
-  restHeaders,
-} from './resume-rules.ts'
-import { type Backoff, fullJitterMs, type Timing } from './timing.ts'
+import { type FileIdentity, identityOf, isRest, restHeaders } from './resume-rules.ts'
+import type { Timing } from './timing.ts'
 
 /** So often in a row a rest is asked for that brings nothing. */
 const maxFruitless = 3
