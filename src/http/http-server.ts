@@ -8,7 +8,7 @@ import type { Substituter } from '../substituter/substituter.ts'
 import { TransferBrokenError } from '../substituter/transfer.ts'
 import { clientOf } from './client.ts'
 import { answerExplain, type ExplainRouteDeps } from './explain-route.ts'
-import type { HttpMeter } from './http-meter.ts'
+import type { HttpMeter } from '../ports/http-meter.ts'
 import { answerListing } from './listing-route.ts'
 import { answerLog } from './log-route.ts'
 import { answerNarinfo } from './narinfo-route.ts'
@@ -68,14 +68,15 @@ async function serve(
     leaving.abort()
     const { method = '', url = '', socket } = request
     const sentBytes = socket.bytesWritten - sentBefore
-    deps.meter.requested(route.kind, response.statusCode, sentBytes)
+    const ms = performance.now() - startedAt
+    deps.meter.requested(route.kind, response.statusCode, sentBytes, ms / 1000)
     deps.log.debug({
       event: 'request',
       method,
       path: url,
       status: response.statusCode,
       complete: response.writableFinished,
-      ms: Math.round(performance.now() - startedAt),
+      ms: Math.round(ms),
       client: clientOf(request),
     })
   })

@@ -3,10 +3,11 @@ import type { NarFileKey } from '../nix/nar-key.ts'
 import type { NarBody } from '../substituter/nar-body.ts'
 import type { ReadAhead } from '../substituter/read-ahead.ts'
 import type { NarAnswer, Substituter } from '../substituter/substituter.ts'
+import type { TransferFailure } from '../substituter/transfer.ts'
 import { type ByteRange, parseByteRange, resolveRange } from './byte-range.ts'
-import type { HttpMeter } from './http-meter.ts'
+import type { HttpMeter } from '../ports/http-meter.ts'
 import { clientOf } from './client.ts'
-import { replyNoClaim, replyUnknown } from './no-claim.ts'
+import { noClaimReply, type NoClaimReply, replyNoClaim, replyUnknown } from './no-claim.ts'
 import { replyText } from './reply.ts'
 import { sendBody } from './send-body.ts'
 
@@ -37,11 +38,16 @@ export async function answerNar(
   }
   const answer = await deps.substituter.nar(key, { isResume, client, begun }, signal)
   if (answer.kind !== 'found') {
-    replyNoNar(deps, response, answer, isResume)
+    const reply = replyNoNar(response, answer, isResume)
+    deps.meter.answered({ object: 'nar', hash: key.storePathHash, client, ...reply })
     return
   }
   await using body = answer.body
-  deps.meter.answered('nar', answer.isStored ? 'hit' : 'miss', answer.upstream ?? '')
+  const { path, upstream, rule } = answer.served
+  deps.meter.answered({
+    ...{ object: 'nar', hash: key.storePathHash, client, path, upstream, rule, reason: null },
+    result: answer.isStored ? 'hit' : 'miss',
+  })
   const ifRange = request.headers['if-range']
   const applies = range !== null && (ifRange === undefined || ifRange === body.etag)
   await (applies
@@ -132,40 +138,47 @@ async function hasByteAt(body: NarBody, position: number, signal: AbortSignal): 
   return (await body.read(new Uint8Array(1), position, signal)) > 0
 }
 
+/** Answers that there is no NAR, in the way that a client takes best; what is known of it. */
 function replyNoNar(
-  { meter }: Deps,
   response: ServerResponse,
   answer: Exclude<NarAnswer, Found>,
   isResume: boolean,
-): void {
+): NoClaimReply {
   switch (answer.kind) {
     case 'absent':
     case 'unknown':
       if (isResume && answer.kind === 'unknown') {
-        meter.answered('nar', 'error', '')
         // To a resume any 5xx is final, and tells the client less than this.
         replyText(response, 404, 'the rest of this NAR cannot be had now')
-        return
+        return noClaimReply('error')
       }
-      meter.answered('nar', replyNoClaim(response, answer), '')
-      return
+      return replyNoClaim(response, answer)
     case 'broken':
-      meter.answered('nar', 'error', '')
       replyText(response, 404, 'the NAR that was begun was wrong: fetch it again from its start')
-      return
-    case 'failed': {
-      meter.answered('nar', answer.failure.kind === 'absent' ? 'absent' : 'error', '')
-      const said = answer.failure.failures.map(({ upstream, message }) => `${upstream}: ${message}`)
-      const why = said.join('; ') || 'the NAR could not be fetched'
-      if (answer.failure.kind === 'refused')
-        replyText(response, 404, 'this NAR is not trusted any more', {
-          'x-weir-verdict': 'refused',
-        })
-      else if (answer.failure.kind === 'absent')
-        replyText(response, 404, `no upstream has this NAR: ${why}`)
-      else if (isResume) replyText(response, 404, `the rest of this NAR cannot be had: ${why}`)
-      else if (answer.failure.kind === 'unknown') replyUnknown(response, why)
-      else replyText(response, 502, `every upstream's NAR was wrong: ${why}`)
-    }
+      return noClaimReply('error')
+    case 'failed':
+      return replyFailed(response, answer.failure, isResume)
   }
+}
+
+function replyFailed(
+  response: ServerResponse,
+  { kind, failures }: TransferFailure,
+  isResume: boolean,
+): NoClaimReply {
+  const said = failures.map(({ upstream, message }) => `${upstream}: ${message}`)
+  const why = said.join('; ') || 'the NAR could not be fetched'
+  if (kind === 'refused') {
+    const headers = { 'x-weir-verdict': 'refused' }
+    replyText(response, 404, 'this NAR is not trusted any more', headers)
+    return noClaimReply('refused')
+  }
+  if (kind === 'absent') {
+    replyText(response, 404, `no upstream has this NAR: ${why}`)
+    return noClaimReply('absent')
+  }
+  if (isResume) replyText(response, 404, `the rest of this NAR cannot be had: ${why}`)
+  else if (kind === 'unknown') replyUnknown(response, why)
+  else replyText(response, 502, `every upstream's NAR was wrong: ${why}`)
+  return noClaimReply('error')
 }

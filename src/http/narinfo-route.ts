@@ -3,7 +3,7 @@ import type { StorePathHash } from '../nix/store-path.ts'
 import type { ReadAhead } from '../substituter/read-ahead.ts'
 import type { Substituter } from '../substituter/substituter.ts'
 import { clientOf } from './client.ts'
-import type { HttpMeter } from './http-meter.ts'
+import type { HttpMeter } from '../ports/http-meter.ts'
 import { replyNoClaim } from './no-claim.ts'
 import { headerText, reply } from './reply.ts'
 
@@ -21,17 +21,22 @@ export async function answerNarinfo(
   const client = clientOf(request)
   const answer = await deps.substituter.narinfo(hash, client)
   if (answer.kind !== 'found') {
-    deps.meter.answered('narinfo', replyNoClaim(response, answer), '')
+    deps.meter.answered({ object: 'narinfo', hash, client, ...replyNoClaim(response, answer) })
     return
   }
   if (!answer.isStored && request.method === 'GET') deps.readAhead.noted(client, hash)
-  deps.meter.answered('narinfo', answer.isStored ? 'hit' : 'miss', answer.upstream)
+  const { path, upstream, rule, wouldRefuse } = answer
+  deps.meter.answered({
+    ...{ object: 'narinfo', hash, client, path, upstream, rule },
+    result: answer.isStored ? 'hit' : 'miss',
+    reason: wouldRefuse,
+  })
   const headers = {
     'content-type': 'text/x-nix-narinfo',
     'x-weir-verdict': 'trusted',
-    'x-weir-upstream': answer.upstream,
-    ...(answer.rule === null ? {} : { 'x-weir-rule': headerText(answer.rule) }),
-    ...(answer.wouldRefuse === null ? {} : { 'x-weir-would-refuse': answer.wouldRefuse }),
+    'x-weir-upstream': upstream,
+    ...(rule === null ? {} : { 'x-weir-rule': headerText(rule) }),
+    ...(wouldRefuse === null ? {} : { 'x-weir-would-refuse': wouldRefuse }),
   }
   reply(response, 200, headers, answer.body)
 }

@@ -1,4 +1,5 @@
 import type { AnswerSlot } from '../policy/answer.ts'
+import type { ServedNar } from '../ports/evidence.ts'
 import type { RefusalReason } from '../policy/verdict.ts'
 import type { NarBody } from './nar-body.ts'
 import type { TransferFailure } from './transfer.ts'
@@ -16,6 +17,8 @@ export type NarinfoAnswer =
   | {
       readonly kind: 'found'
       readonly body: Buffer
+      /** The store path's base name. */
+      readonly path: string
       readonly upstream: string
       readonly rule: string | null
       /** Report only: why the policy would have refused it. */
@@ -28,8 +31,9 @@ export type NarAnswer =
   | {
       readonly kind: 'found'
       readonly body: NarBody
-      readonly upstream: string | null
       readonly isStored: boolean
+      /** What it is, and who answers for it. */
+      readonly served: ServedNar
     }
   | NoClaim
   /** Trusted claims there are, but none of their files was the NAR. */

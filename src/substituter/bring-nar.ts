@@ -74,7 +74,7 @@ async function fromTransfer(
   const answer = trustedNow(answers, key)
   if (answer !== null && (transfer.failure === null || transfer.released > 0)) {
     const served = servedNar(answer, claimsFor(answers, key), deps.policy(), client)
-    return { kind: 'found', body, upstream: null, isStored: false, served }
+    return { kind: 'found', body, isStored: false, served }
   }
   await body[Symbol.asyncDispose]()
   return { kind: 'failed', failure: transfer.failure ?? { kind: 'refused', failures: [] } }

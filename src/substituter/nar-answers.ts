@@ -4,7 +4,6 @@ import { isOpen, type TrustedAnswer } from '../policy/answer.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { StoredNar } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { ServedNar } from '../ports/evidence.ts'
 import type { Log } from '../ports/log.ts'
 import type { NarStore } from '../ports/nar-store.ts'
 import { adoptNar, type VerifyStored } from './adopt-nar.ts'
@@ -37,10 +36,9 @@ export type NarAnswerDeps = {
   readonly partial: PartialBodies
 }
 
-type FoundNar = Extract<NarAnswer, { kind: 'found' }>
-export type UnopenedNar = Exclude<NarAnswer, FoundNar>
-/** A NAR that can be handed out, and what is recorded once it is. */
-export type OpenedNar = FoundNar & { readonly served: ServedNar }
+/** A NAR that can be handed out. */
+export type OpenedNar = Extract<NarAnswer, { kind: 'found' }>
+export type UnopenedNar = Exclude<NarAnswer, OpenedNar>
 
 /**
  * The NAR for a key, as the policy of this moment has it: one that is on its way, one that is stored, or one that a trusted claim
@@ -174,8 +172,7 @@ async function fromStore(
     })
     const isTrusted = (): boolean => all().some((each) => isSameFile(each.stored.key, key))
     const watched = deps.bodies.watch(key, body, isTrusted)
-    const { upstream } = answer.claim
-    return { kind: 'found', body: watched, upstream, isStored: true, served }
+    return { kind: 'found', body: watched, isStored: true, served }
   }
   // Somebody removed or cut the file behind Weir's back: fetch it again.
   await file?.close()

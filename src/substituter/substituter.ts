@@ -56,6 +56,7 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
     const rule = verdict.rule?.name ?? null
     return {
       ...{ kind: 'found', body, upstream: claim.upstream, rule, wouldRefuse },
+      path: claim.narinfo.storePath.baseName,
       isStored: stored !== null,
     }
   }
@@ -112,9 +113,8 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
       )
       if (answer.kind !== 'found') return answer
       // What another policy discarded was handed out to nobody.
-      const { served, ...found } = answer
-      deps.evidence.served(served)
-      return found
+      deps.evidence.served(answer.served)
+      return answer
     },
     peek: (key) => underOnePolicy(deps, () => peekNar(nars, key)),
     changed(hash) {

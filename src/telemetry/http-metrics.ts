@@ -1,5 +1,5 @@
 import type { Registry } from 'prom-client'
-import type { HttpMeter } from '../http/http-meter.ts'
+import type { HttpMeter } from '../ports/http-meter.ts'
 import { counter } from './counter.ts'
 
 /** Counts what clients ask and are answered. */
@@ -31,7 +31,7 @@ export function httpMeter(registry: Registry): HttpMeter {
       requests.inc({ route, status })
       sent.inc({ route }, sentBytes)
     },
-    answered(object, result, upstream) {
+    answered({ object, result, upstream }) {
       answers[object].inc({ result, upstream })
     },
   }

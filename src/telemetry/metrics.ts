@@ -1,5 +1,5 @@
 import { Registry, collectDefaultMetrics } from 'prom-client'
-import type { HttpMeter } from '../http/http-meter.ts'
+import type { HttpMeter } from '../ports/http-meter.ts'
 import type { Meter } from '../ports/meter.ts'
 import { exposeGauges, type Gauges } from './gauges.ts'
 import { httpMeter } from './http-metrics.ts'
