@@ -42,7 +42,8 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
     const answers = untried(deps, inquiry, key, tried)
     for (const { claim } of answers) tried.add(claim.upstream)
     if (first !== undefined && answers.length > 0) {
-      const sources = deps.suspects.order(key, deps.sources.order(sourcesOf(answers, key)))
+      const preferred = deps.sources.order(sourcesOf(answers, key))
+      const sources = deps.suspects.order(key, preferred, patienceFor(deps, first))
       const outcome = await attempt(deps, work, first, sources, failures)
       if (outcome.kind !== 'failed') {
         deps.sources.succeeded(outcome.upstream)
@@ -60,6 +61,11 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
   transfer.fail(failureOf(failures, isSkipped, inquiry))
   refuteWrong(deps, work, failures)
   return null
+}
+
+/** How often a source may be wrong about a NAR in a row. A small one is soon fetched again: its connection may have been cut where nobody saw it. */
+function patienceFor({ nar }: RunDeps, { verdict: { narinfo } }: TrustedAnswer): number {
+  return narinfo.narSize <= BigInt(nar().verifyFirstBytes) ? 3 : 1
 }
 
 function untried(

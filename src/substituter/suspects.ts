@@ -15,19 +15,23 @@ export type Suspects = {
   wasBroken(key: NarFileKey): boolean
   /** Forgets which upstreams gave wrong NARs of a path; whether there were any. Bodies that were broken off stay so. */
   forget(hash: StorePathHash): boolean
-  /** The sources to try: suspects last, and not at all for as long as the last failure is fresh. */
-  order(key: NarKey, sources: readonly NarSource[]): readonly NarSource[]
+  /** The sources to try: suspects last, and not at all where they were wrong `patience` times in a row and the last failure is fresh. */
+  order(key: NarKey, sources: readonly NarSource[], patience: number): readonly NarSource[]
 }
 
 const suspectedMs = 60 * 60_000
-/** Clients try five times within seconds; so long a wrong NAR is not fetched again for them. */
+/** Clients try five times within seconds; so long a wrong NAR is not fetched again and again for them. */
 const freshMs = 20_000
+
+/** A failure, and how many there were in a row, each while the one before was fresh. */
+type Wrong = { readonly atMs: number; readonly times: number }
+
 /** Within this time a client that was cut off has come again, or has given up. */
 const brokenMs = 2 * 60_000
 const maxSuspects = 10_000
 
 export function createSuspects(clock: Clock): Suspects {
-  const corruptAt = new LRUCache<string, number>({
+  const corrupt = new LRUCache<string, Wrong>({
     max: maxSuspects,
     ttl: suspectedMs,
     ...expiryBy(clock),
@@ -38,29 +42,34 @@ export function createSuspects(clock: Clock): Suspects {
     ...expiryBy(clock),
   })
   const nameOf = (key: NarKey, upstream: string): string => `${upstream}/${narName(key)}`
+  const isFresh = ({ atMs }: Wrong): boolean => clock.nowMs() - atMs <= freshMs
   return {
     note(key, failure, earlier) {
       if (failure.kind !== 'corrupt') return
       // Who began is as likely wrong as who differs from it, and has failed besides.
       const wrong = failure.code === 'prefix-mismatch' ? earlier.filter(mayHaveBegun) : [failure]
-      for (const { upstream } of wrong) corruptAt.set(nameOf(key, upstream), clock.nowMs())
+      for (const { upstream } of wrong) {
+        const name = nameOf(key, upstream)
+        const before = corrupt.get(name)
+        const times = before !== undefined && isFresh(before) ? before.times + 1 : 1
+        corrupt.set(name, { atMs: clock.nowMs(), times })
+      }
     },
     noteBroken(key) {
       brokenAt.set(narFileName(key), clock.nowMs())
     },
     forget(hash) {
-      const names = [...corruptAt.keys()].filter((name) => name.includes(`/${hash}-`))
-      for (const name of names) corruptAt.delete(name)
+      const names = [...corrupt.keys()].filter((name) => name.includes(`/${hash}-`))
+      for (const name of names) corrupt.delete(name)
       return names.length > 0
     },
     wasBroken: (key) => brokenAt.has(narFileName(key)),
-    order(key, sources) {
-      const at = (source: NarSource): number | undefined =>
-        corruptAt.get(nameOf(key, source.upstream))
-      const clean = sources.filter((source) => at(source) === undefined)
+    order(key, sources, patience) {
+      const wrongOf = (source: NarSource) => corrupt.get(nameOf(key, source.upstream))
+      const clean = sources.filter((source) => wrongOf(source) === undefined)
       const suspected = sources.filter((source) => {
-        const notedAt = at(source)
-        return notedAt !== undefined && clock.nowMs() - notedAt > freshMs
+        const wrong = wrongOf(source)
+        return wrong !== undefined && (wrong.times < patience || !isFresh(wrong))
       })
       return [...clean, ...suspected]
     },

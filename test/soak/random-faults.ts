@@ -148,12 +148,13 @@ async function walk(options: ClientOptions): Promise<void> {
 const tries = 5
 const pauseMs = 250
 
-/** Fetches a path, and asks again where Weir could not tell, as Nix does. */
+/** Fetches a path, and asks again where Weir could not give it or broke off, as Nix does. */
 async function get({ url, dice, tally }: ClientOptions, offer: Offer): Promise<void> {
   const hangUp = dice.below(4) === 0 ? { hangUpAfterBytes: 1 + dice.below(offer.nar.length) } : {}
   for (let left = tries - 1; ; left -= 1) {
     const got = await fetchPath(url, offer, hangUp)
-    if (got.kind !== 'refused' || got.status !== 503 || left === 0) {
+    const mayComeYet = got.kind === 'cut' || (got.kind === 'refused' && got.status >= 500)
+    if (!mayComeYet || left === 0) {
       if (got.kind === 'cut') tally.fail(`cut: ${offer.narinfo.storePath.baseName}`)
       else judge(got, tally)
       return

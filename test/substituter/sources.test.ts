@@ -138,7 +138,7 @@ t.test('sources of a NAR', async (t) => {
     t.match(await getNar(made, key), { kind: 'failed', failure: { kind: 'unknown' } })
   })
 
-  t.test('that gave a wrong NAR are not asked again at once, and later last', async (t) => {
+  t.test('that gave a wrong NAR are asked again three times in a row, and last', async (t) => {
     const a = upstreamWith('a', hello)
     const b = upstreamWith('b', fromB)
     a.answers.nar = () => bodyOf(smallNar)
@@ -150,12 +150,16 @@ t.test('sources of a NAR', async (t) => {
     await getNar(made, key)
     t.equal(nars(), 2)
     b.answers.nar = () => null
+    for (const asked of [4, 6]) {
+      t.match(await getNar(made, key), { failure: { kind: 'corrupt' } })
+      t.equal(nars(), asked, 'it may have been cut short on its way')
+    }
     t.match(await getNar(made, key), { failure: { kind: 'corrupt' } })
-    t.equal(nars(), 3, 'the wrong one is left out')
+    t.equal(nars(), 7, 'the wrong one is left out')
     clock.advance(60_000)
     b.answers.nar = () => bodyOf(patternNar)
     await fetchNar(made, key)
-    t.equal(nars(), 4, 'the other one is asked first')
+    t.equal(nars(), 8, 'the other one is asked first')
   })
 
   t.test(
@@ -188,9 +192,10 @@ t.test('sources of a NAR', async (t) => {
     const a = upstreamWith('a', hello)
     a.answers.nar = () => bodyOf(smallNar)
     const made = await world(t, { upstreams: [a] })
-    await getNar(made, key)
-    t.match(await getNar(made, key), { kind: 'failed', failure: { kind: 'corrupt' } })
-    t.equal(a.asked.filter((asked) => asked.startsWith('nar ')).length, 1)
+    for (const asked of [1, 2, 3, 3, 3]) {
+      t.match(await getNar(made, key), { kind: 'failed', failure: { kind: 'corrupt' } })
+      t.equal(a.asked.filter((asked) => asked.startsWith('nar ')).length, asked)
+    }
   })
 
   t.test('the claim that is kept is the preferred one, whoever delivered', async (t) => {
@@ -273,26 +278,38 @@ t.test('suspects', async (t) => {
   t.test('are left out for a while, and then come last', async (t) => {
     const clock = createFixedClock()
     const suspects = createSuspects(clock)
-    t.same(names(suspects.order(key, sources)), ['a', 'b'])
+    t.same(names(suspects.order(key, sources, 1)), ['a', 'b'])
     suspects.note(key, failure('a', 'corrupt'), [])
-    t.same(names(suspects.order(key, sources)), ['b'])
+    t.same(names(suspects.order(key, sources, 1)), ['b'])
     clock.advance(20_001)
-    t.same(names(suspects.order(key, sources)), ['b', 'a'])
-    t.same(names(suspects.order(numbered(1).key, sources)), ['a', 'b'], 'for that NAR alone')
+    t.same(names(suspects.order(key, sources, 1)), ['b', 'a'])
+    t.same(names(suspects.order(numbered(1).key, sources, 1)), ['a', 'b'], 'for that NAR alone')
+  })
+
+  t.test('with patience, are left out only after so many failures in a row', async (t) => {
+    const clock = createFixedClock()
+    const suspects = createSuspects(clock)
+    suspects.note(key, failure('a', 'corrupt'), [])
+    clock.advance(20_001)
+    suspects.note(key, failure('a', 'corrupt'), [])
+    t.same(names(suspects.order(key, sources, 2)), ['b', 'a'], 'the first was long ago')
+    suspects.note(key, failure('a', 'corrupt'), [])
+    t.same(names(suspects.order(key, sources, 2)), ['b'])
+    t.same(names(suspects.order(key, sources, 3)), ['b', 'a'])
   })
 
   t.test('who does not have it or is down is none', async (t) => {
     const suspects = createSuspects(createFixedClock())
     suspects.note(key, failure('a', 'absent'), [])
     suspects.note(key, failure('b', 'unreachable'), [])
-    t.same(names(suspects.order(key, sources)), ['a', 'b'])
+    t.same(names(suspects.order(key, sources, 1)), ['a', 'b'])
   })
 
   t.test('who began otherwise than the next went on is one', async (t) => {
     const suspects = createSuspects(createFixedClock())
     const earlier = [failure('a', 'unreachable', 'reset'), failure('b', 'unreachable', 'connect')]
     suspects.note(key, failure('b', 'corrupt', 'prefix-mismatch'), earlier)
-    t.same(names(suspects.order(key, sources)), ['b'], 'and who was not reached began nothing')
+    t.same(names(suspects.order(key, sources, 1)), ['b'], 'and who was not reached began nothing')
   })
 
   t.test('a broken body is remembered for its NAR', async (t) => {
