@@ -135,3 +135,23 @@ export type StoredPath = {
   /** Whose claim it was verified against, then who said the same. */
   readonly upstreams: readonly string[]
 }
+
+/** Which stored paths: those whose name matches the glob, at most `limit`, that come after `after`. */
+export type PathQuery = {
+  /** `*` and `?` as in a rule's `packages`, over the name; a hash or a whole store path is itself. Without either, what contains it. */
+  readonly text: string
+  readonly after: string | null
+  readonly limit: number
+}
+
+/** What a running Weir is doing, as it is asked. */
+export type Activity = {
+  /** `origin` is what the client asked, for its nix.conf: `http://weir:8484`. */
+  overview(origin: string): Overview
+  traffic(): Traffic
+  /** The longest running first. */
+  transfers(): readonly RunningNar[]
+  /** Those after `after`, the latest first, at most `limit`; only the last few hundred are kept. */
+  decisions(after: number, limit: number): readonly Decision[]
+  paths(query: PathQuery, signal: AbortSignal): Promise<StoredPaths>
+}
