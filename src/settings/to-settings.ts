@@ -50,6 +50,7 @@ export function toSettings(
       netrcFile: paths.file(['network', 'netrc_file']),
     },
     log,
+    traces: { endpoint: document.traces.endpoint ?? null, sample: document.traces.sample },
     policy,
     importKeys: document.import.keys,
     upstreams: upstream.map((each, index) => toUpstream(each, index, paths, timeouts)),

@@ -82,6 +82,7 @@ const DEFAULTS = {
   timeouts: { connectMs: 5000, headersMs: 10_000, idleMs: 30_000, narinfoMs: 10_000 },
   network: { mode: 'online', proxy: 'environment', caFile: null, netrcFile: null },
   log: { level: 'info', format: 'auto' },
+  traces: { endpoint: null, sample: 100 },
   policy: { unmatched: 'allow', enforce: true, realisations: false },
   importKeys: [],
   upstreams: [
@@ -125,6 +126,12 @@ const SAMPLES: Readonly<
   WEIR_NETWORK__NETRC_FILE: ['~/.netrc', (s) => s.network.netrcFile, '/home/ada/.netrc'],
   WEIR_LOG__LEVEL: ['trace', (s) => s.log.level, 'trace'],
   WEIR_LOG__FORMAT: ['json', (s) => s.log.format, 'json'],
+  WEIR_TRACES__ENDPOINT: [
+    'HTTP://Collector:4318/v1/traces',
+    (s) => s.traces.endpoint,
+    'http://collector:4318/v1/traces',
+  ],
+  WEIR_TRACES__SAMPLE: ['7', (s) => s.traces.sample, 7],
   WEIR_POLICY__UNMATCHED: ['deny', (s) => s.policy.unmatched, 'deny'],
   WEIR_POLICY__ENFORCE: ['false', (s) => s.policy.enforce, false],
   WEIR_POLICY__REALISATIONS: ['true', (s) => s.policy.realisations, true],
