@@ -116,6 +116,8 @@ export type UpstreamSettings = PolicyUpstream & {
   /** To each of its hosts. */
   readonly maxConnections: number
   /** Lower case HOST or HOST:PORT, IPv6 in brackets; without a port every port is meant. */
+  /** Whether its answer 403 says that it does not have what was asked for. */
+  readonly absentOn403: boolean
   readonly redirectHosts: readonly string[]
 }
 

@@ -76,6 +76,7 @@ function toUpstream(
     ...{ name, url, mirrors, keys, optional, tier, equivalent },
     private: written.private,
     insecureUnsigned: written.insecure_unsigned,
+    absentOn403: written.absent_on_403,
     redirectHosts: written.redirect_hosts,
     credentials: {
       tokenFile: file('token_file'),

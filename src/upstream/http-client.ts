@@ -75,7 +75,7 @@ export function createHttpClient(
         const response = await request(route, asked, sent, options.userAgent)
         const location = redirectOf(response)
         const shown = shownKeys(options, sent, { isOwn, root })
-        if (location === null) return await unlessRefused(response, route, shown)
+        if (location === null) return await unlessRefused(options, response, route, shown)
         await giveUp(response)
         at = resolveRedirect(at, location)
         // Whoever was led out of the cache is a stranger there from then on, even where the way leads back.
@@ -162,6 +162,7 @@ function shownKeys(
 
 /** The response, unless it is a refusal of who asks: that says where to look, and never that an object is not there. */
 async function unlessRefused(
+  { absentOn403 }: UpstreamOptions,
   response: Response,
   { proxy, path }: HttpRoute,
   keys: readonly string[],
@@ -173,7 +174,8 @@ async function unlessRefused(
     throw ofProxy(new UpstreamError('connect', describeRefusal(status)), proxy)
   }
   const isKnown = keys.length > 0
-  if (status !== 401 && !(isKnown && (status === 403 || status === 407))) return response
+  const refuses = status === 407 || (status === 403 && !absentOn403)
+  if (status !== 401 && !(isKnown && refuses)) return response
   await giveUp(response)
   const remedy = isKnown
     ? `it does not accept the credentials of ${keys.join(', ')}`

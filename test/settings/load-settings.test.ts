@@ -44,6 +44,7 @@ const PLAIN_UPSTREAM = {
   tier: 0,
   private: false,
   insecureUnsigned: false,
+  absentOn403: false,
   equivalent: null,
   mirrors: [],
   credentials: { tokenFile: null, user: null, passwordFile: null, headers: [] },
@@ -137,7 +138,7 @@ const SAMPLES: Readonly<
   WEIR_POLICY__REALISATIONS: ['true', (s) => s.policy.realisations, true],
   WEIR_IMPORT__KEYS: [`["${NIXOS_KEY}"]`, (s) => plain(s).importKeys, [NIXOS_KEY]],
   WEIR_UPSTREAM: [
-    `[{"name": "b", "url": "HTTP://B.example:80/x//", "keys": ["${NIXOS_KEY}"], "optional": true, "redirect_hosts": ["C.example:81"], "tier": 9, "private": true, "insecure_unsigned": true, "equivalent": "g", "mirrors": ["https://M.example/"], "user": "u", "password_file": "/p", "headers": {"X-A": "a{env:B}{file:/c}"}, "ca_file": "/ca", "certificate_file": "/cert", "certificate_key_file": "/key", "connect_timeout": "1s", "headers_timeout": "2s", "idle_timeout": "3s", "narinfo_timeout": "4s", "negative_ttl": "0s", "max_connections": 7}]`,
+    `[{"name": "b", "url": "HTTP://B.example:80/x//", "keys": ["${NIXOS_KEY}"], "optional": true, "absent_on_403": true, "redirect_hosts": ["C.example:81"], "tier": 9, "private": true, "insecure_unsigned": true, "equivalent": "g", "mirrors": ["https://M.example/"], "user": "u", "password_file": "/p", "headers": {"X-A": "a{env:B}{file:/c}"}, "ca_file": "/ca", "certificate_file": "/cert", "certificate_key_file": "/key", "connect_timeout": "1s", "headers_timeout": "2s", "idle_timeout": "3s", "narinfo_timeout": "4s", "negative_ttl": "0s", "max_connections": 7}]`,
     (s) => plain(s).upstreams,
     [
       {
@@ -145,6 +146,7 @@ const SAMPLES: Readonly<
         url: 'http://b.example/x',
         keys: [NIXOS_KEY],
         optional: true,
+        absentOn403: true,
         redirectHosts: ['c.example:81'],
         tier: 9,
         private: true,
