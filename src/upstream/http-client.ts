@@ -1,7 +1,12 @@
 import { Agent, type buildConnector, type Dispatcher } from 'undici'
 import { UpstreamError } from '../ports/upstream.ts'
 import { isBelow, rootOf } from './credential-scope.ts'
-import { createCredentials, type CredentialsWorld, type SentCredentials } from './credentials.ts'
+import {
+  createCredentials,
+  type Credentials,
+  type CredentialsWorld,
+  type SentCredentials,
+} from './credentials.ts'
 import type { Lookup } from './guarded-connector.ts'
 import { createHttpRoutes, type HttpRoute } from './http-routes.ts'
 import { describeRefusal } from './proxy-tunnel.ts'
@@ -68,7 +73,7 @@ export function createHttpClient(
       let at = question.url
       let isOwn = isBelow(root, at)
       for (let redirects = 0; redirects <= maxRedirects; redirects += 1) {
-        const sent = isOwn ? await credentials.of(at) : nothing
+        const sent = isOwn ? await readInTime(credentials, at, question.signal) : nothing
         const route = routes.to(at, { isOwn })
         const headers = { ...question.headers, ...(await question.authorize?.(at)) }
         const asked = { ...question, url: at, headers }
@@ -88,6 +93,19 @@ export function createHttpClient(
 }
 
 const nothing: SentCredentials = { headers: {}, keys: [] }
+
+/** A file of secrets may lie on a mount that hangs. */
+async function readInTime(
+  credentials: Credentials,
+  at: URL,
+  signal: AbortSignal,
+): Promise<SentCredentials> {
+  try {
+    return await inTime(credentials.of(at), signal)
+  } catch (error) {
+    throw asUpstreamError(error, signal)
+  }
+}
 
 async function request(
   { dispatcher, origin, path, headers: ofRoute, proxy }: HttpRoute,
