@@ -11,6 +11,7 @@ import type { ConvertDeps } from './convert-stored.ts'
 import type { Inquiry } from './inquiry.ts'
 import { createReleases } from './releases.ts'
 import type { SourceHealth } from './source-health.ts'
+import { lenient, type Patience, strict } from './suspects.ts'
 import { tellFailure } from './tell-failure.ts'
 import { type Destination, type IngestedNar, ingestInto } from './destination.ts'
 import type { Transfer, TransferFailure } from './transfer.ts'
@@ -65,9 +66,8 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
   return null
 }
 
-/** How often a source may be wrong about a NAR in a row. A small one is soon fetched again: its connection may have been cut where nobody saw it. */
-function patienceFor({ nar }: RunDeps, { verdict: { narinfo } }: TrustedAnswer): number {
-  return narinfo.narSize <= BigInt(nar().verifyFirstBytes) ? 3 : 1
+function patienceFor({ nar }: RunDeps, { verdict: { narinfo } }: TrustedAnswer): Patience {
+  return narinfo.narSize <= BigInt(nar().verifyFirstBytes) ? lenient : strict
 }
 
 function untried(

@@ -5,6 +5,18 @@ import type { Clock } from '../ports/clock.ts'
 import type { NarSource, SourceFailure } from '../ports/nar-ingest.ts'
 import { expiryBy } from './expiry.ts'
 
+/** After how many wrong NARs in a row a source is left out, and for how long after the last one. */
+export type Patience = { readonly times: number; readonly pauseMs: number }
+
+/** Clients try five times within seconds: for so long a large NAR is not fetched again for them. */
+export const strict: Patience = { times: 1, pauseMs: 20_000 }
+
+/**
+ * A small NAR is soon fetched again, and its connection may have been cut where nobody saw it: whoever tries five times gets it once its
+ * source is right again.
+ */
+export const lenient: Patience = { times: 3, pauseMs: 2000 }
+
 /** Which upstreams gave a wrong NAR lately, and which bodies were broken off for it. */
 export type Suspects = {
   /** `earlier` are the failures of this NAR's sources so far. */
@@ -15,15 +27,15 @@ export type Suspects = {
   wasBroken(key: NarFileKey): boolean
   /** Forgets which upstreams gave wrong NARs of a path; whether there were any. Bodies that were broken off stay so. */
   forget(hash: StorePathHash): boolean
-  /** The sources to try: suspects last, and not at all where they were wrong `patience` times in a row and the last failure is fresh. */
-  order(key: NarKey, sources: readonly NarSource[], patience: number): readonly NarSource[]
+  /** The sources to try: suspects last, and for a while not at all. */
+  order(key: NarKey, sources: readonly NarSource[], patience: Patience): readonly NarSource[]
 }
 
 const suspectedMs = 60 * 60_000
-/** Clients try five times within seconds; so long a wrong NAR is not fetched again and again for them. */
-const freshMs = 20_000
+/** Within this time a failure and the next one are in a row. */
+const rowMs = 20_000
 
-/** A failure, and how many there were in a row, each while the one before was fresh. */
+/** A failure, and how many there were in a row, each soon after the one before. */
 type Wrong = { readonly atMs: number; readonly times: number }
 
 /** Within this time a client that was cut off has come again, or has given up. */
@@ -42,7 +54,7 @@ export function createSuspects(clock: Clock): Suspects {
     ...expiryBy(clock),
   })
   const nameOf = (key: NarKey, upstream: string): string => `${upstream}/${narName(key)}`
-  const isFresh = ({ atMs }: Wrong): boolean => clock.nowMs() - atMs <= freshMs
+  const isWithin = (ms: number, { atMs }: Wrong): boolean => clock.nowMs() - atMs <= ms
   return {
     note(key, failure, earlier) {
       if (failure.kind !== 'corrupt') return
@@ -51,7 +63,8 @@ export function createSuspects(clock: Clock): Suspects {
       for (const { upstream } of wrong) {
         const name = nameOf(key, upstream)
         const before = corrupt.get(name)
-        const times = before !== undefined && isFresh(before) ? before.times + 1 : 1
+        const isNext = before !== undefined && isWithin(rowMs, before)
+        const times = isNext ? before.times + 1 : 1
         corrupt.set(name, { atMs: clock.nowMs(), times })
       }
     },
@@ -69,7 +82,10 @@ export function createSuspects(clock: Clock): Suspects {
       const clean = sources.filter((source) => wrongOf(source) === undefined)
       const suspected = sources.filter((source) => {
         const wrong = wrongOf(source)
-        return wrong !== undefined && (wrong.times < patience || !isFresh(wrong))
+        return (
+          wrong !== undefined &&
+          (wrong.times < patience.times || !isWithin(patience.pauseMs, wrong))
+        )
       })
       return [...clean, ...suspected]
     },

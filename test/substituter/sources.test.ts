@@ -4,7 +4,7 @@ import { narFileName } from '../../src/nix/nar-key.ts'
 import { publicKeyOf } from '../../src/nix/signature.ts'
 import type { NarSource, SourceFailure } from '../../src/ports/nar-ingest.ts'
 import { createBuildLogs } from '../../src/substituter/build-logs.ts'
-import { createSuspects } from '../../src/substituter/suspects.ts'
+import { createSuspects, strict } from '../../src/substituter/suspects.ts'
 import { bodyOf, patternNar, smallNar } from '../fakes/encode-nar.ts'
 import { createFakeNarIngest } from '../fakes/fake-nar-ingest.ts'
 import { createFakeUpstream, type FakeUpstream } from '../fakes/fake-upstream.ts'
@@ -278,38 +278,50 @@ t.test('suspects', async (t) => {
   t.test('are left out for a while, and then come last', async (t) => {
     const clock = createFixedClock()
     const suspects = createSuspects(clock)
-    t.same(names(suspects.order(key, sources, 1)), ['a', 'b'])
+    t.same(names(suspects.order(key, sources, strict)), ['a', 'b'])
     suspects.note(key, failure('a', 'corrupt'), [])
-    t.same(names(suspects.order(key, sources, 1)), ['b'])
+    t.same(names(suspects.order(key, sources, strict)), ['b'])
     clock.advance(20_001)
-    t.same(names(suspects.order(key, sources, 1)), ['b', 'a'])
-    t.same(names(suspects.order(numbered(1).key, sources, 1)), ['a', 'b'], 'for that NAR alone')
+    t.same(names(suspects.order(key, sources, strict)), ['b', 'a'])
+    t.same(
+      names(suspects.order(numbered(1).key, sources, strict)),
+      ['a', 'b'],
+      'for that NAR alone',
+    )
   })
 
-  t.test('with patience, are left out only after so many failures in a row', async (t) => {
+  t.test('with patience, are left out after some failures in a row, and briefly', async (t) => {
     const clock = createFixedClock()
     const suspects = createSuspects(clock)
+    const order = () => names(suspects.order(key, sources, { times: 2, pauseMs: 100 }))
     suspects.note(key, failure('a', 'corrupt'), [])
     clock.advance(20_001)
     suspects.note(key, failure('a', 'corrupt'), [])
-    t.same(names(suspects.order(key, sources, 2)), ['b', 'a'], 'the first was long ago')
+    t.same(order(), ['b', 'a'], 'the first was long ago')
     suspects.note(key, failure('a', 'corrupt'), [])
-    t.same(names(suspects.order(key, sources, 2)), ['b'])
-    t.same(names(suspects.order(key, sources, 3)), ['b', 'a'])
+    t.same(order(), ['b'])
+    clock.advance(101)
+    t.same(order(), ['b', 'a'])
+    suspects.note(key, failure('a', 'corrupt'), [])
+    t.same(order(), ['b'], 'and at once where it is wrong again')
   })
 
   t.test('who does not have it or is down is none', async (t) => {
     const suspects = createSuspects(createFixedClock())
     suspects.note(key, failure('a', 'absent'), [])
     suspects.note(key, failure('b', 'unreachable'), [])
-    t.same(names(suspects.order(key, sources, 1)), ['a', 'b'])
+    t.same(names(suspects.order(key, sources, strict)), ['a', 'b'])
   })
 
   t.test('who began otherwise than the next went on is one', async (t) => {
     const suspects = createSuspects(createFixedClock())
     const earlier = [failure('a', 'unreachable', 'reset'), failure('b', 'unreachable', 'connect')]
     suspects.note(key, failure('b', 'corrupt', 'prefix-mismatch'), earlier)
-    t.same(names(suspects.order(key, sources, 1)), ['b'], 'and who was not reached began nothing')
+    t.same(
+      names(suspects.order(key, sources, strict)),
+      ['b'],
+      'and who was not reached began nothing',
+    )
   })
 
   t.test('a broken body is remembered for its NAR', async (t) => {
