@@ -68,13 +68,13 @@ const operationsByReading: Readonly<Record<ApiReading, ReadingOperation>> = {
     ],
   },
   paths: {
-    summary: 'What is stored, in the order of the hashes',
+    summary: 'What is stored, the latest first',
     answer: 'Paths',
     parameters: [
       query('q', 'A part of a name, a glob over names, a hash or a store path.', {
         ...{ type: 'string', maxLength: 300, default: '' },
       }),
-      query('after', 'The `next` of an answer.', { type: 'string' }),
+      query('after', 'The `next` of an answer; one may have fewer than `limit` paths.', { type: 'string' }),
       limit(1000),
     ],
   },
