@@ -16,11 +16,7 @@ export const pathsParameters = z.strictObject({
     .string()
     .max(maxText, { error: `at most ${maxText} characters` })
     .default(''),
-  after: z
-    .string()
-    .refine(isPlace, { error: 'the `next` of an answer' })
-    .nullable()
-    .default(null),
+  after: z.string().refine(isPlace, { error: 'the `next` of an answer' }).nullable().default(null),
   limit: wholeNumber(1, 1000).default(100),
 })
 
