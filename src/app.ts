@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { createActions } from './admin/actions.ts'
 import { createAdmin, type ReloadReport } from './admin/admin.ts'
+import type { LogLevels } from './admin/log-levels.ts'
 import { plainPolicy } from './admin/plain-policy.ts'
 import { controlSocket } from './control/control-client.ts'
 import { createControlServer, type Status } from './control/control-server.ts'
@@ -11,18 +12,21 @@ import { createStoredFiles } from './admin/stored-files.ts'
 import { assembleCore, type Core } from './core.ts'
 import { createHttpServer } from './http/http-server.ts'
 import { drain, listen, listenOnSocket } from './http/listen.ts'
+import { createRequestIds } from './http/request-id.ts'
 import { ownNames } from './http/own-names.ts'
 import { formatCacheInfo } from './nix/cache-info.ts'
 import { formatPublicKey, publicKeyOf, type SecretKey } from './nix/signature.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Log } from './ports/log.ts'
 import { takesActions } from './settings/admin-api.ts'
+import type { RequestScope } from './ports/request-scope.ts'
 import type { LoadedSettings } from './settings/load-settings.ts'
 import { checkOwnKey } from './settings/own-key.ts'
 import type { Settings } from './settings/settings.ts'
 import { assembleActivity } from './showing.ts'
 import { isToken, readOrMakeAdminToken } from './state/admin-token.ts'
 import { lockFolder } from './state/folder-lock.ts'
+import { openTracer } from './telemetry/open-tracer.ts'
 import { defaultKeyName, makeSigningKey, readSigningKey } from './state/signing-key.ts'
 
 export type AppOptions = {
@@ -30,7 +34,8 @@ export type AppOptions = {
   /** Where the settings come from, for people. */
   readonly configuration: string
   readonly version: string
-  readonly log: Log
+  readonly log: Log & LogLevels
+  readonly scope: RequestScope
   /** Reads the configuration again, for a reload. */
   readonly load: () => Promise<LoadedSettings>
 }
@@ -59,12 +64,14 @@ export async function startApp(options: AppOptions): Promise<App> {
   checkOwnKey(settings, publicKeyOf(key))
   const adminToken = await readOrMakeAdminToken(join(settings.state.dir, 'admin-token'))
   const stopping = new AbortController()
+  const tracer = await openTracer(settings.traces, version, resources)
 
   const core = await assembleCore(
-    { settings, version, clock, log, key, stopping: stopping.signal },
+    { settings, version, clock, log, tracer, key, stopping: stopping.signal },
     resources,
   )
-  const admin = createAdmin({ ...core, log, ownKey: publicKeyOf(key), load: options.load })
+  const ownKey = publicKeyOf(key)
+  const admin = createAdmin({ ...core, log, levels: log, ownKey, load: options.load })
   const { listen: where, storeDir, priority, hosts, drainTimeoutMs } = settings.server
   const actions = createActions({ admin, pinning: core.pinning, storeDir })
   const started = { version, publicKey, configuration: options.configuration, atMs: clock.nowMs() }
@@ -81,6 +88,9 @@ export async function startApp(options: AppOptions): Promise<App> {
     isAdmin: (token) => isToken(token, adminToken),
     meter: core.metrics,
     log,
+    scope: options.scope,
+    nameRequest: createRequestIds(),
+    tracer,
     cacheInfo: formatCacheInfo({ storeDir, wantMassQuery: true, priority }),
     publicKey,
     metrics: () => core.metrics.expose(),

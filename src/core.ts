@@ -15,6 +15,7 @@ import type { UpstreamHealth } from './ports/upstream-health.ts'
 import type { Log } from './ports/log.ts'
 import type { NetworkState } from './ports/network-state.ts'
 import { assembleReaching, type Reaching } from './reaching.ts'
+import type { Tracer } from './ports/tracer.ts'
 import type { Settings } from './settings/settings.ts'
 import type { Recalls } from './state/recalls.ts'
 import { recordKeyOf } from './state/record-key.ts'
@@ -38,6 +39,7 @@ export type CoreOptions = {
   readonly version: string
   readonly clock: Clock
   readonly log: Log
+  readonly tracer: Tracer
   readonly key: SecretKey
   readonly stopping: AbortSignal
 }
@@ -71,7 +73,7 @@ export type Core = {
 
 /** What must be closed goes to `resources`. */
 export async function assembleCore(
-  { settings: initial, version, clock, log, key, stopping }: CoreOptions,
+  { settings: initial, version, clock, log, tracer, key, stopping }: CoreOptions,
   resources: AsyncDisposableStack,
 ): Promise<Core> {
   const { storeDir } = initial.server
@@ -111,7 +113,7 @@ export async function assembleCore(
     circuitState: (upstream) => upstreams.health.state(upstream),
   })
   const metrics = recordedToo(exported, recorder)
-  const base = { clock, log, meter: metrics, evidence, policy: policy.current }
+  const base = { clock, log, tracer, meter: metrics, evidence, policy: policy.current }
   const suspending: SuspendDeps = { ...base, policy, suspensions }
   const verifyStored: VerifyStored = (file, compression, narinfo) =>
     ingest.reader.verify({ file, compression }, narinfo, stopping)

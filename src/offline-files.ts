@@ -1,4 +1,5 @@
 /** A look into what is stored where no Weir runs: a composition root like offline.ts, of only those parts that it needs. */
+import { noTracer } from './ports/tracer.ts'
 import { createLivePolicy } from './admin/live-policy.ts'
 import { createStoredFiles, type StoredFiles } from './admin/stored-files.ts'
 import { createIngestPool } from './ingest/ingest-pool.ts'
@@ -38,7 +39,10 @@ export async function openOfflineFiles({
     ending.abort()
   })
   const policy = createLivePolicy(settings, { recalls, suspensions, changed: () => undefined })
-  const base = { clock, log, evidence, meter: unmeasured, policy: policy.current }
+  const base = {
+    ...{ clock, log, evidence, meter: unmeasured, tracer: noTracer },
+    policy: policy.current,
+  }
   const keeper = await createStoreKeeper({
     ...base,
     ...{ store, catalog },

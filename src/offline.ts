@@ -20,6 +20,7 @@ import type { Clock } from './ports/clock.ts'
 import type { Evidence, TrustEventRecord } from './ports/evidence.ts'
 import type { Log } from './ports/log.ts'
 import type { Meter } from './ports/meter.ts'
+import { noTracer } from './ports/tracer.ts'
 import type { Settings } from './settings/settings.ts'
 import { lockFolder } from './state/folder-lock.ts'
 import { createImportUpstream } from './store/import-upstream.ts'
@@ -151,7 +152,7 @@ export async function explainOffline(question: OfflineQuestion): Promise<Explana
   resources.defer(() => upstreams.close())
   const evidence = rememberedEvidence()
   const finder = createPathFinder({
-    ...{ clock, log, evidence, meter: unmeasured, catalog: emptyCatalog },
+    ...{ clock, log, evidence, meter: unmeasured, tracer: noTracer, catalog: emptyCatalog },
     policy: () => policy,
     upstreams: upstreams.current,
     health: upstreams.health,

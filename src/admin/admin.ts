@@ -6,11 +6,13 @@ import type { Log } from '../ports/log.ts'
 import type { LoadedSettings } from '../settings/load-settings.ts'
 import { checkExposure } from '../settings/access-checks.ts'
 import { checkOwnKey } from '../settings/own-key.ts'
+import type { LogLevel } from '../settings/log-level.ts'
 import type { Settings } from '../settings/settings.ts'
 import { explain, type ExplainDeps, type ExplainOptions } from './explain.ts'
 import type { Explanation } from './explanation.ts'
 import type { ForgetReport } from './forget.ts'
 import { lift } from './lift.ts'
+import type { LogLevels } from './log-levels.ts'
 import type { LivePolicy } from './live-policy.ts'
 import { recall, type RecallDeps, type RecallReport } from './recall.ts'
 import { keepRestartOnly } from './restart-only.ts'
@@ -46,6 +48,9 @@ export type Admin = {
   /** The recalls that Weir keeps itself. */
   recalls(): readonly Block[]
   upstreams(): readonly UpstreamState[]
+  logLevel(): LogLevel
+  /** Logs so much until the next restart, or until a reload names another level than the last one did. */
+  setLogLevel(level: LogLevel): void
   /** False where it was so already; throws a `NoSuchUpstreamError`. */
   suspend(upstream: string, why: string): Promise<boolean>
   resume(upstream: string): Promise<boolean>
@@ -71,6 +76,7 @@ export type AdminDeps = Omit<ExplainDeps, 'policy'> &
     readonly reconfigure: (settings: Settings) => void
     readonly forget: (hash: StorePathHash) => ForgetReport
     readonly log: Log
+    readonly levels: LogLevels
   }
 
 export function createAdmin(deps: AdminDeps): Admin {
@@ -88,6 +94,9 @@ export function createAdmin(deps: AdminDeps): Admin {
     const before = policy.current().epoch
     const { settings, needRestart } = keepRestartOnly(policy.settings(), loaded.settings)
     checkExposure(settings)
+    if (settings.log.level !== policy.settings().log.level) {
+      deps.levels.setLevel(settings.log.level)
+    }
     deps.reconfigure(settings)
     const { epoch } = policy.current()
     const isPolicyChanged = epoch !== before
@@ -123,6 +132,11 @@ export function createAdmin(deps: AdminDeps): Admin {
           circuit: deps.health.state(name),
         }
       })
+    },
+    logLevel: () => deps.levels.level(),
+    setLogLevel(level) {
+      deps.levels.setLevel(level)
+      log.info({ event: 'log.level-changed', level })
     },
     async suspend(upstream, why) {
       mustKnow(upstream)

@@ -16,7 +16,8 @@ const restartOnly: readonly {
   { key: 'signing.key_file', read: ({ signing }) => signing.keyFile },
   { key: 'nar.workers', read: ({ nar }) => nar.workers },
   { key: 'nar.max_transfers', read: ({ nar }) => nar.maxTransfers },
-  { key: 'log', read: ({ log }) => log },
+  { key: 'log.format', read: ({ log }) => log.format },
+  { key: 'traces', read: ({ traces }) => traces },
 ]
 
 /** The next settings as a running Weir can take them, and the keys in which they differ from those that hold until a restart. */
@@ -37,7 +38,8 @@ export function keepRestartOnly(
         workers: running.nar.workers,
         maxTransfers: running.nar.maxTransfers,
       },
-      log: running.log,
+      traces: running.traces,
+      log: { ...next.log, format: running.log.format },
     },
     needRestart: restartOnly
       .filter(({ read }) => !isDeepStrictEqual(read(running), read(next)))

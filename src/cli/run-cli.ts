@@ -10,6 +10,7 @@ import { explainCommand } from './explain.ts'
 import { forgetCommand } from './forget.ts'
 import { gcCommand } from './gc.ts'
 import { keyCommand } from './key.ts'
+import { logCommand } from './log.ts'
 import { lsCommand } from './ls.ts'
 import { nixConfCommand } from './nix-conf.ts'
 import { pinCommand } from './pin.ts'
@@ -34,6 +35,7 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ['policy', policyCommand],
   ['explain', explainCommand],
   ['reload', reloadCommand],
+  ['log', logCommand],
   ['forget', forgetCommand],
   ['upstream', upstreamCommand],
   ['recall', recallCommand],

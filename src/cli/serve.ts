@@ -3,6 +3,7 @@ import type { Log } from '../ports/log.ts'
 import { formatSettingsError, SettingsError } from '../settings/settings-error.ts'
 import { createLogger } from '../telemetry/logger.ts'
 import { clientLines } from '../admin/client-lines.ts'
+import { createRequestScope } from '../telemetry/request-scope.ts'
 import { type CliWorld, type Command, UsageError } from './command.ts'
 
 /** `weir serve` */
@@ -16,9 +17,11 @@ SIGTERM and SIGINT let running transfers finish first; a second one ends at once
   async run({ world, version, operands, load }) {
     if (operands.length > 0) throw new UsageError('takes no operands')
     const { settings, source, warnings } = await load()
-    const log = createLogger(settings.log, { isTTY: world.isTerminal })
+    const scope = createRequestScope()
+    const stderr = { isTTY: world.isTerminal }
+    const log = createLogger({ ...settings.log, stderr, requestId: scope.current })
     for (const warning of warnings) log.warn({ event: 'settings.warning', warning })
-    const app = await startApp({ settings, configuration: source, version, log, load })
+    const app = await startApp({ settings, configuration: source, version, log, scope, load })
     // Whoever was told that Weir listens may signal it: without a listener that would end it.
     const unlisten = reloadOnHangup(world, app, log)
     const ending = nextSignal(world)

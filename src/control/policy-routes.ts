@@ -2,6 +2,7 @@ import type { Admin } from '../admin/admin.ts'
 import type { ActionName, Actions } from '../admin/actions.ts'
 import { parseStorePathHash, type StoreDir, type StorePathHash } from '../nix/store-path.ts'
 import { formatBlocks, readBlocks } from '../settings/block-schema.ts'
+import { logLevels, parseLogLevel } from '../settings/log-level.ts'
 import { BadRequestError } from '../admin/bad-request-error.ts'
 import { type ReceivedRequest, textOf } from './control-request.ts'
 
@@ -39,6 +40,14 @@ export function answerPolicy(
       return admin.lift(oneBlock(text, storeDir)).then((isLifted) => ({ isLifted }))
     case 'GET /explain':
       return admin.explain(hashOf(url), { live: url.searchParams.has('live'), to: 'all' })
+    case 'GET /log-level':
+      return { level: admin.logLevel() }
+    case 'POST /log-level': {
+      const level = parseLogLevel(textOf(url, 'level'))
+      if (level === null) throw new BadRequestError(`level: one of ${logLevels.join(', ')}`)
+      admin.setLogLevel(level)
+      return { level }
+    }
     default:
       return undefined
   }

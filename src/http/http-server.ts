@@ -1,5 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Log } from '../ports/log.ts'
+import type { RequestScope } from '../ports/request-scope.ts'
+import type { Tracer } from '../ports/tracer.ts'
 import type { BuildLogs } from '../substituter/build-logs.ts'
 import type { Listings } from '../substituter/listings.ts'
 import type { ReadAhead } from '../substituter/read-ahead.ts'
@@ -21,6 +23,7 @@ import { replyUnknown } from './no-claim.ts'
 import { type OwnNames, refusalOf } from './own-names.ts'
 import { answerRealisation } from './realisation-route.ts'
 import { reply, replyText } from './reply.ts'
+import type { NameRequest } from './request-id.ts'
 import { parseRoute, type Route } from './route.ts'
 
 export type HttpDeps = ExplainRouteDeps &
@@ -33,6 +36,9 @@ export type HttpDeps = ExplainRouteDeps &
     readonly readAhead: ReadAhead
     readonly meter: HttpMeter
     readonly log: Log
+    readonly scope: RequestScope
+    readonly nameRequest: NameRequest
+    readonly tracer: Tracer
     /** The text of nix-cache-info. */
     readonly cacheInfo: string
     /** `name:base64` */
@@ -49,26 +55,53 @@ export function createHttpServer(deps: HttpDeps): Server {
   const server = createServer(
     { keepAliveTimeout: 75_000, requestTimeout: 60_000 },
     (request, response) => {
-      void serve(deps, request, response)
+      begin(deps, request, response)
     },
   )
   // Without this, a client that announces an upload is first asked to send it.
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-    void serve(deps, request, response)
+    begin(deps, request, response)
   })
   // A client that neither reads nor asks for so long is gone.
   server.setTimeout(10 * 60_000)
   return server
 }
 
+/** Answers a request under its id, which its answer and all that is logged for it have, and in a span of its own. */
+function begin(deps: HttpDeps, request: IncomingMessage, response: ServerResponse): void {
+  const id = deps.nameRequest(request)
+  response.setHeader('x-request-id', id)
+  const route = parseRoute(request.url ?? '/')
+  const { method = '', headers } = request
+  const options = {
+    name: `${method} ${route.kind}`,
+    kind: 'server',
+    traceparent: headers['traceparent']?.toString(),
+  } as const
+  void deps.scope.run(id, () =>
+    deps.tracer.span(options, async (span) => {
+      await serve(deps, route, request, response)
+      const status = response.statusCode
+      span.set({
+        'http.request.method': method,
+        'http.route': route.kind,
+        'http.response.status_code': status,
+        'client.address': clientOf(request),
+        'weir.request': id,
+      })
+      if (status >= 500) span.failed(`status ${status}`)
+    }),
+  )
+}
+
 async function serve(
   deps: HttpDeps,
+  route: Route,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   const startedAt = performance.now()
   const sentBefore = request.socket.bytesWritten
-  const route = parseRoute(request.url ?? '/')
   const leaving = new AbortController()
   response.on('close', () => {
     leaving.abort()

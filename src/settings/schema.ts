@@ -13,10 +13,12 @@ import {
 } from './fields.ts'
 import { parseHostName } from './host-name.ts'
 import { parseListenAddress } from './listen-address.ts'
+import { logLevels } from './log-level.ts'
 import { minFreeField } from './min-free.ts'
 import { parseProxy, PROXY_ALLOWED } from './proxy-field.ts'
 import { rulesField } from './rule-schema.ts'
 import { publicKeysField } from './public-key-field.ts'
+import { parseTracesEndpoint, TRACES_ALLOWED } from './traces-endpoint.ts'
 import { upstreamsField } from './upstream-schema.ts'
 
 const LISTEN_ALLOWED =
@@ -161,12 +163,23 @@ const network = section('network', 'How the upstreams are reached.', {
 })
 
 const log = section('log', 'What Weir says of its work.', {
-  level: choiceField(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
-    .prefault('info')
-    .describe('The least severe event that is logged.'),
+  level: choiceField(logLevels).prefault('info').describe('The least severe event that is logged.'),
   format: choiceField(['auto', 'json', 'pretty'])
     .prefault('auto')
     .describe('`json`, `pretty`, or `auto`: pretty on a terminal, JSON elsewhere.'),
+})
+
+const traces = section('traces', 'Where OpenTelemetry traces of requests are sent.', {
+  endpoint: textField(TRACES_ALLOWED, parseTracesEndpoint)
+    .optional()
+    .describe(
+      'The OTLP address of a collector: `http://localhost:4318/v1/traces`. Without it nothing is traced. The variables OTEL_EXPORTER_OTLP_… say how else it is reached.',
+    ),
+  sample: wholeNumberField(0, 100)
+    .prefault(100)
+    .describe(
+      'How many in a hundred requests are traced; one with a `traceparent` is traced as that says.',
+    ),
 })
 
 const policy = section('policy', 'What holds where no rule says otherwise.', {
@@ -196,6 +209,7 @@ export const documentSchema = z.strictObject(
     timeouts,
     network,
     log,
+    traces,
     policy,
     import: imports,
     upstream: upstreamsField,

@@ -4,6 +4,7 @@ import { type Block } from '../policy/block.ts'
 import { type PolicyUpstream } from '../policy/policy.ts'
 import { type Rule } from '../policy/rule.ts'
 import { type HeaderTemplate } from './header-template.ts'
+import { type LogLevel } from './log-level.ts'
 import { type MinFree } from './min-free.ts'
 
 /** Everything that Weir can be told, checked and complete: sizes in bytes, times in milliseconds, folders absolute. */
@@ -16,6 +17,8 @@ export type Settings = {
   readonly timeouts: TimeoutSettings
   readonly network: NetworkSettings
   readonly log: { readonly level: LogLevel; readonly format: LogFormat }
+  /** How many in a hundred requests are traced, and where that is sent; `null`: none is. */
+  readonly traces: { readonly endpoint: string | null; readonly sample: number }
   readonly policy: PolicySettings
   /** Keys that may vouch for stored files that came without a record. */
   readonly importKeys: readonly PublicKey[]
@@ -100,9 +103,6 @@ export type ListenAddress =
 /** Whether an answer carries Weir's signature besides the upstreams', instead of them, or not at all. */
 export type SigningMode = 'add' | 'replace' | 'keep'
 
-/** The least severe event that is logged. */
-export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
-
 /** The shape of the log; `auto` is pretty on a terminal, JSON elsewhere. */
 export type LogFormat = 'auto' | 'json' | 'pretty'
 
@@ -120,6 +120,8 @@ export type UpstreamSettings = PolicyUpstream & {
   /** To each of its hosts. */
   readonly maxConnections: number
   /** Lower case HOST or HOST:PORT, IPv6 in brackets; without a port every port is meant. */
+  /** Whether its answer 403 says that it does not have what was asked for. */
+  readonly absentOn403: boolean
   readonly redirectHosts: readonly string[]
 }
 

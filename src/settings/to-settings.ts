@@ -52,6 +52,7 @@ export function toSettings(
       netrcFile: paths.file(['network', 'netrc_file']),
     },
     log,
+    traces: { endpoint: document.traces.endpoint ?? null, sample: document.traces.sample },
     policy,
     importKeys: document.import.keys,
     upstreams: upstream.map((each, index) => toUpstream(each, index, paths, timeouts)),
@@ -77,6 +78,7 @@ function toUpstream(
     ...{ name, url, mirrors, keys, optional, tier, equivalent },
     private: written.private,
     insecureUnsigned: written.insecure_unsigned,
+    absentOn403: written.absent_on_403,
     redirectHosts: written.redirect_hosts,
     credentials: {
       tokenFile: file('token_file'),

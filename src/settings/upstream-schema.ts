@@ -91,6 +91,11 @@ const upstream = z
       insecure_unsigned: flagField()
         .prefault(false)
         .describe('Whether its paths are trusted without a signature; Weir never signs them.'),
+      absent_on_403: flagField()
+        .prefault(false)
+        .describe(
+          'Whether its answer 403 says that it does not have a path, as of a bucket that may not be listed; else it could not tell.',
+        ),
       equivalent: textField(UPSTREAM_NAME_ALLOWED, parseUpstreamName)
         .optional()
         .describe('A group: of upstreams in the same one, whichever answers first is taken.'),

@@ -9,6 +9,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { Evidence } from '../ports/evidence.ts'
 import type { Log } from '../ports/log.ts'
 import type { Meter } from '../ports/meter.ts'
+import type { Tracer } from '../ports/tracer.ts'
 import { type Asking, type Upstream, UpstreamError } from '../ports/upstream.ts'
 import type { UpstreamHealth } from '../ports/upstream-health.ts'
 import type { Absences } from './absences.ts'
@@ -25,6 +26,7 @@ export type AskDeps = {
   readonly log: Log
   readonly meter: Meter
   readonly evidence: Evidence
+  readonly tracer: Tracer
   /** What upstreams did not have a moment ago: they are not asked for it again so soon. */
   readonly absences: Absences
   readonly reach: Reach
@@ -60,7 +62,7 @@ export function askUpstreams(
         return Promise.resolve({ kind: 'absent' })
       }
       const asking = { client, isLastHope: isLastHope(policy, slots, name, deps.health.isDown) }
-      return askOne(deps, policy, upstream, hash, asking)
+      return askInSpan(deps, policy, upstream, hash, asking)
     },
     judged: (slot) => {
       tell(deps, policy, hash, slot)
@@ -72,6 +74,22 @@ const noSuchUpstream: Reply = { kind: 'unknown', code: 'internal', reason: 'no s
 const offline: Reply = {
   ...{ kind: 'unknown', code: offlineCode },
   reason: 'Weir is offline, and asks nobody',
+}
+
+function askInSpan(
+  deps: AskDeps,
+  policy: Policy,
+  upstream: Upstream,
+  hash: StorePathHash,
+  asking: Asking,
+): Promise<Reply> {
+  const attributes = { 'weir.upstream': upstream.name, 'weir.hash': hash }
+  return deps.tracer.span({ name: 'ask upstream', kind: 'client', attributes }, async (span) => {
+    const reply = await askOne(deps, policy, upstream, hash, asking)
+    span.set({ 'weir.answer': reply.kind })
+    if (reply.kind === 'unknown') span.failed(`${reply.code}: ${reply.reason}`)
+    return reply
+  })
 }
 
 async function askOne(

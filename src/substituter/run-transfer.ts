@@ -1,8 +1,9 @@
 import { formatContentAddress } from '../nix/content-address.ts'
 import { formatHash } from '../nix/hash.ts'
 import type { Narinfo } from '../nix/narinfo.ts'
-import type { NarFileKey, NarKey } from '../nix/nar-key.ts'
+import { type NarFileKey, narFileName, type NarKey } from '../nix/nar-key.ts'
 import { isOpen, type TrustedAnswer } from '../policy/answer.ts'
+import type { Tracer } from '../ports/tracer.ts'
 import type { NarSource, SourceFailure } from '../ports/nar-ingest.ts'
 import { claimsFor } from './claims-for.ts'
 import { complete, type CompleteDeps, refuteWrong, type Remainder } from './complete-transfer.ts'
@@ -19,6 +20,7 @@ export type RunDeps = ConvertDeps &
     /** Whether an upstream is one that files can be fetched from. */
     readonly isRemote: (upstream: string) => boolean
     readonly sources: SourceHealth
+    readonly tracer: Tracer
   }
 
 /** A NAR to bring in, and who waits for it. */
@@ -44,7 +46,7 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
     if (first !== undefined && answers.length > 0) {
       const preferred = deps.sources.order(sourcesOf(answers, key))
       const sources = deps.suspects.order(key, preferred, patienceFor(deps, first))
-      const outcome = await attempt(deps, work, first, sources, failures)
+      const outcome = await attemptInSpan(deps, work, first, sources, failures)
       if (outcome.kind !== 'failed') {
         deps.sources.succeeded(outcome.upstream)
         return await complete(deps, work, first, outcome)
@@ -99,6 +101,25 @@ function sourceOf({ claim }: TrustedAnswer): NarSource {
     compression,
     fileHash: fileHash === null ? null : formatHash(fileHash),
   }
+}
+
+function attemptInSpan(
+  deps: RunDeps,
+  work: TransferWork,
+  first: TrustedAnswer,
+  sources: readonly NarSource[],
+  failures: SourceFailure[],
+): Promise<IngestedNar> {
+  const attributes = {
+    'weir.nar': narFileName(work.key),
+    'weir.upstreams': sources.map(({ upstream }) => upstream).join(' '),
+  }
+  return deps.tracer.span({ name: 'fetch NAR', kind: 'client', attributes }, async (span) => {
+    const outcome = await attempt(deps, work, first, sources, failures)
+    if (outcome.kind === 'failed') span.failed(failures.map(({ message }) => message).join('; '))
+    else span.set({ 'weir.upstream': outcome.upstream })
+    return outcome
+  })
 }
 
 async function attempt(

@@ -1,7 +1,12 @@
 import { Agent, type buildConnector, type Dispatcher } from 'undici'
 import { UpstreamError } from '../ports/upstream.ts'
 import { isBelow, rootOf } from './credential-scope.ts'
-import { createCredentials, type CredentialsWorld, type SentCredentials } from './credentials.ts'
+import {
+  createCredentials,
+  type Credentials,
+  type CredentialsWorld,
+  type SentCredentials,
+} from './credentials.ts'
 import type { Lookup } from './guarded-connector.ts'
 import { createHttpRoutes, type HttpRoute } from './http-routes.ts'
 import { describeRefusal } from './proxy-tunnel.ts'
@@ -68,14 +73,14 @@ export function createHttpClient(
       let at = question.url
       let isOwn = isBelow(root, at)
       for (let redirects = 0; redirects <= maxRedirects; redirects += 1) {
-        const sent = isOwn ? await credentials.of(at) : nothing
+        const sent = isOwn ? await readInTime(credentials, at, question.signal) : nothing
         const route = routes.to(at, { isOwn })
         const headers = { ...question.headers, ...(await question.authorize?.(at)) }
         const asked = { ...question, url: at, headers }
         const response = await request(route, asked, sent, options.userAgent)
         const location = redirectOf(response)
         const shown = shownKeys(options, sent, { isOwn, root })
-        if (location === null) return await unlessRefused(response, route, shown)
+        if (location === null) return await unlessRefused(options, response, route, shown)
         await giveUp(response)
         at = resolveRedirect(at, location)
         // Whoever was led out of the cache is a stranger there from then on, even where the way leads back.
@@ -88,6 +93,19 @@ export function createHttpClient(
 }
 
 const nothing: SentCredentials = { headers: {}, keys: [] }
+
+/** A file of secrets may lie on a mount that hangs. */
+async function readInTime(
+  credentials: Credentials,
+  at: URL,
+  signal: AbortSignal,
+): Promise<SentCredentials> {
+  try {
+    return await inTime(credentials.of(at), signal)
+  } catch (error) {
+    throw asUpstreamError(error, signal)
+  }
+}
 
 async function request(
   { dispatcher, origin, path, headers: ofRoute, proxy }: HttpRoute,
@@ -162,6 +180,7 @@ function shownKeys(
 
 /** The response, unless it is a refusal of who asks: that says where to look, and never that an object is not there. */
 async function unlessRefused(
+  { absentOn403 }: UpstreamOptions,
   response: Response,
   { proxy, path }: HttpRoute,
   keys: readonly string[],
@@ -173,7 +192,8 @@ async function unlessRefused(
     throw ofProxy(new UpstreamError('connect', describeRefusal(status)), proxy)
   }
   const isKnown = keys.length > 0
-  if (status !== 401 && !(isKnown && (status === 403 || status === 407))) return response
+  const refuses = status === 407 || (status === 403 && !absentOn403)
+  if (status !== 401 && !(isKnown && refuses)) return response
   await giveUp(response)
   const remedy = isKnown
     ? `it does not accept the credentials of ${keys.join(', ')}`

@@ -48,7 +48,7 @@ export function createHttpUpstream(
     signal: AbortSignal,
     accept: string,
     over: HttpClient = client,
-  ): Promise<Response | null> => definite(await over.get({ url, signal, accept }))
+  ): Promise<Response | null> => definite(options, await over.get({ url, signal, accept }))
 
   return {
     name: options.name,
@@ -87,11 +87,14 @@ export function createHttpUpstream(
 }
 
 /** The response where it has the object, `null` where it certainly does not; anything else could not tell. */
-async function definite(response: Response): Promise<Response | null> {
+async function definite(
+  { absentOn403 }: UpstreamOptions,
+  response: Response,
+): Promise<Response | null> {
   const { statusCode } = response
   if (statusCode === 200) return response
   await giveUp(response)
-  if (statusCode === 404 || statusCode === 410) return null
+  if (statusCode === 404 || statusCode === 410 || (statusCode === 403 && absentOn403)) return null
   if (isRedirect(statusCode)) {
     throw new UpstreamError('redirect-refused', `status ${statusCode} without a Location`)
   }

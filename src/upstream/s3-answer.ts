@@ -8,18 +8,26 @@ const maxErrorBytes = 64 * 1024
 /** Statuses whose body says what is meant. */
 const explained: readonly number[] = [301, 307, 400, 403, 404]
 
+export type JudgeOptions = {
+  readonly isSigned: boolean
+  /** Whether whoever may not list the bucket takes "denied" for "not there". */
+  readonly absentOn403: boolean
+  readonly signal: AbortSignal
+}
+
 /**
  * The answer, where its status says everything; what S3 says of the others is thrown. A 404 is an absence only where it is the object
  * that is not there, not the bucket.
  */
 export async function judgeS3Answer(
   response: Response,
-  { isSigned, signal }: { readonly isSigned: boolean; readonly signal: AbortSignal },
+  { isSigned, absentOn403, signal }: JudgeOptions,
 ): Promise<Response> {
   const { statusCode: status } = response
   if (!explained.includes(status)) return response
   const code = await errorCode(response, signal)
   if (status === 404 && (code === null || code === 'NoSuchKey')) return response
+  if (status === 403 && code === 'AccessDenied' && absentOn403) return response
   const region = response.headers['x-amz-bucket-region']
   const remedy = isRegion(region) ? moved(region) : remedyOf(code, isSigned)
   const what = code === null ? `status ${status}` : `status ${status} (${code})`
@@ -48,7 +56,7 @@ function moved(region: string): string {
 function remedyOf(code: string | null, isSigned: boolean): string | null {
   if (code !== 'AccessDenied') return remedies.get(code ?? '') ?? null
   return isSigned
-    ? 'it is not there, or may not be read: only who may list the bucket (s3:ListBucket) is told which'
+    ? 'it is not there, or may not be read: only who may list the bucket (s3:ListBucket) is told which; absent_on_403 takes it for the first'
     : 'it was asked without credentials, for none were found'
 }
 

@@ -29,7 +29,13 @@ export function createS3Upstream(
 ): Upstream {
   const address = parseS3Url(options.url)
   const credentials = createS3Credentials(address.profile, load, nowMs)
-  const deps = { address, credentials, nowMs, redirectHosts: options.redirectHosts }
+  const deps = {
+    address,
+    credentials,
+    nowMs,
+    redirectHosts: options.redirectHosts,
+    absentOn403: options.absentOn403,
+  }
   return createHttpUpstream(
     // What proves who asks is the signature, and nothing besides.
     { ...options, url: address.root, mirrors: [], credentials: noCredentials },
@@ -51,12 +57,13 @@ type S3Deps = {
   readonly credentials: S3Credentials
   readonly nowMs: () => number
   readonly redirectHosts: readonly string[]
+  readonly absentOn403: boolean
 }
 
 /** Signs what goes to the bucket, each step of a redirect anew, and reads what S3 says of what it refuses. */
 function createS3Client(
   client: HttpClient,
-  { address, credentials, nowMs, redirectHosts }: S3Deps,
+  { address, credentials, nowMs, redirectHosts, absentOn403 }: S3Deps,
 ): HttpClient {
   return {
     async get(question) {
@@ -70,7 +77,7 @@ function createS3Client(
         return signS3Request({ url, ...reach, credentials: identity, atMs: nowMs() })
       }
       const response = await client.get({ ...question, url: asS3Url(question.url), authorize })
-      return judgeS3Answer(response, { isSigned, signal })
+      return judgeS3Answer(response, { isSigned, absentOn403, signal })
     },
     close: () => client.close(),
   }

@@ -8,6 +8,8 @@ export type UpstreamOptions = {
   readonly url: string
   /** Further roots of the same cache. */
   readonly mirrors: readonly string[]
+  /** Whether 403 says that it does not have what was asked for. */
+  readonly absentOn403: boolean
   readonly redirectHosts: readonly string[]
   readonly userAgent: string
   readonly connectMs: number
@@ -44,13 +46,22 @@ export function askedUpstreams(settings: Settings, version: string): readonly Up
 
 /** How to reach a configured upstream. */
 export function upstreamOptions(
-  { name, url, mirrors, redirectHosts, credentials, tls, ...upstream }: UpstreamSettings,
+  {
+    name,
+    url,
+    mirrors,
+    absentOn403,
+    redirectHosts,
+    credentials,
+    tls,
+    ...upstream
+  }: UpstreamSettings,
   { network }: Pick<Settings, 'network'>,
   version: string,
 ): UpstreamOptions {
   const { caFile, certificateFile, certificateKeyFile } = tls
   return {
-    ...{ name, url, mirrors, redirectHosts },
+    ...{ name, url, mirrors, absentOn403, redirectHosts },
     userAgent: `weir/${version}`,
     ...upstream.timeouts,
     negativeTtlMs: upstream.negativeTtlMs,

@@ -210,7 +210,8 @@ t.test('every key that needs a restart is named, and holds until then', async (t
     'signing.key_file': { signing: { ...signing, keyFile: '/elsewhere' } },
     'nar.workers': { nar: { ...nar, workers: nar.workers + 1 } },
     'nar.max_transfers': { nar: { ...nar, maxTransfers: nar.maxTransfers + 1 } },
-    log: { log: { ...running.log, level: 'trace' } },
+    'log.format': { log: { ...running.log, format: 'json' } },
+    traces: { traces: { endpoint: 'http://localhost:4318/v1/traces', sample: 1 } },
   }
   for (const [name, change] of Object.entries(changes)) {
     const { settings, needRestart } = keepRestartOnly(running, { ...running, ...change })

@@ -1,3 +1,5 @@
+import type { LogLevels } from '../../src/admin/log-levels.ts'
+import type { LogLevel } from '../../src/settings/log-level.ts'
 /** A substituter under a live policy, with what an operator can do to it. */
 import { join } from 'node:path'
 import { type Admin, createAdmin } from '../../src/admin/admin.ts'
@@ -68,11 +70,19 @@ export async function createAdminWorld(t: Tap, options: AdminOptions) {
   made.setPolicy(policy.current())
   const suspending: SuspendDeps = { ...made, policy, suspensions }
   let load = (): Promise<LoadedSettings> => Promise.reject(new Error('there is nothing to load'))
+  let level: LogLevel = settings.log.level
+  const levels: LogLevels = {
+    level: () => level,
+    setLevel: (next) => {
+      level = next
+    },
+  }
   const admin: Admin = createAdmin({
     ...made,
     ...{ policy, recalls, suspending },
     ownKey: publicKeyOf(keys.weir),
     load: () => load(),
+    levels,
     forget: (hash) => forget(made, hash),
     reconfigure: (next) => {
       policy.reconfigure(next)

@@ -1,3 +1,4 @@
+import { noTracer } from '../../src/ports/tracer.ts'
 /** A whole substituter between upstreams in memory and a store in a folder. */
 import { join } from 'node:path'
 import { verifyStored as reallyVerify } from '../../src/ingest/verify-stored.ts'
@@ -92,7 +93,7 @@ export async function createWorld(options: WorldOptions) {
     options.policy,
   )
   const base = {
-    ...{ clock, log, evidence, catalog, store },
+    ...{ clock, log, evidence, catalog, store, tracer: noTracer },
     meter: createNullMeter(options.meter),
     policy: (): Policy => policy,
     health: createUpHealth(options.health),

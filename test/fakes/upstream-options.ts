@@ -5,7 +5,13 @@ export function plainUpstream(
   changes: Partial<UpstreamOptions> & Pick<UpstreamOptions, 'url'>,
 ): UpstreamOptions {
   return {
-    ...{ name: 'cache', mirrors: [], redirectHosts: [], userAgent: 'weir/test' },
+    ...{
+      name: 'cache',
+      mirrors: [],
+      absentOn403: false,
+      redirectHosts: [],
+      userAgent: 'weir/test',
+    },
     ...{ connectMs: 60_000, headersMs: 60_000, idleMs: 60_000, narinfoMs: 60_000 },
     ...{ negativeTtlMs: 0, maxConnections: 100, proxy: 'none' },
     credentials: { tokenFile: null, user: null, passwordFile: null, netrcFile: null, headers: [] },

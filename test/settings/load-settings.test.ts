@@ -44,6 +44,7 @@ const PLAIN_UPSTREAM = {
   tier: 0,
   private: false,
   insecureUnsigned: false,
+  absentOn403: false,
   equivalent: null,
   mirrors: [],
   credentials: { tokenFile: null, user: null, passwordFile: null, headers: [] },
@@ -84,6 +85,7 @@ const DEFAULTS = {
   timeouts: { connectMs: 5000, headersMs: 10_000, idleMs: 30_000, narinfoMs: 10_000 },
   network: { mode: 'online', proxy: 'environment', caFile: null, netrcFile: null },
   log: { level: 'info', format: 'auto' },
+  traces: { endpoint: null, sample: 100 },
   policy: { unmatched: 'allow', enforce: true, realisations: false },
   importKeys: [],
   upstreams: [
@@ -129,12 +131,18 @@ const SAMPLES: Readonly<
   WEIR_NETWORK__NETRC_FILE: ['~/.netrc', (s) => s.network.netrcFile, '/home/ada/.netrc'],
   WEIR_LOG__LEVEL: ['trace', (s) => s.log.level, 'trace'],
   WEIR_LOG__FORMAT: ['json', (s) => s.log.format, 'json'],
+  WEIR_TRACES__ENDPOINT: [
+    'HTTP://Collector:4318/v1/traces',
+    (s) => s.traces.endpoint,
+    'http://collector:4318/v1/traces',
+  ],
+  WEIR_TRACES__SAMPLE: ['7', (s) => s.traces.sample, 7],
   WEIR_POLICY__UNMATCHED: ['deny', (s) => s.policy.unmatched, 'deny'],
   WEIR_POLICY__ENFORCE: ['false', (s) => s.policy.enforce, false],
   WEIR_POLICY__REALISATIONS: ['true', (s) => s.policy.realisations, true],
   WEIR_IMPORT__KEYS: [`["${NIXOS_KEY}"]`, (s) => plain(s).importKeys, [NIXOS_KEY]],
   WEIR_UPSTREAM: [
-    `[{"name": "b", "url": "HTTP://B.example:80/x//", "keys": ["${NIXOS_KEY}"], "optional": true, "redirect_hosts": ["C.example:81"], "tier": 9, "private": true, "insecure_unsigned": true, "equivalent": "g", "mirrors": ["https://M.example/"], "user": "u", "password_file": "/p", "headers": {"X-A": "a{env:B}{file:/c}"}, "ca_file": "/ca", "certificate_file": "/cert", "certificate_key_file": "/key", "connect_timeout": "1s", "headers_timeout": "2s", "idle_timeout": "3s", "narinfo_timeout": "4s", "negative_ttl": "0s", "max_connections": 7}]`,
+    `[{"name": "b", "url": "HTTP://B.example:80/x//", "keys": ["${NIXOS_KEY}"], "optional": true, "absent_on_403": true, "redirect_hosts": ["C.example:81"], "tier": 9, "private": true, "insecure_unsigned": true, "equivalent": "g", "mirrors": ["https://M.example/"], "user": "u", "password_file": "/p", "headers": {"X-A": "a{env:B}{file:/c}"}, "ca_file": "/ca", "certificate_file": "/cert", "certificate_key_file": "/key", "connect_timeout": "1s", "headers_timeout": "2s", "idle_timeout": "3s", "narinfo_timeout": "4s", "negative_ttl": "0s", "max_connections": 7}]`,
     (s) => plain(s).upstreams,
     [
       {
@@ -142,6 +150,7 @@ const SAMPLES: Readonly<
         url: 'http://b.example/x',
         keys: [NIXOS_KEY],
         optional: true,
+        absentOn403: true,
         redirectHosts: ['c.example:81'],
         tier: 9,
         private: true,

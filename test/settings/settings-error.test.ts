@@ -52,12 +52,12 @@ function upstream(...lines: readonly string[]): string {
 
 t.test('the ten most common mistakes are explained to a stranger', async (t) => {
   const allowedAt =
-    'Allowed: server, cache, state, signing, nar, timeouts, network, log, policy, import, upstream, rule, block.'
+    'Allowed: server, cache, state, signing, nar, timeouts, network, log, traces, policy, import, upstream, rule, block.'
   const messages: readonly (readonly [string, string])[] = [
     [
       '[server]\nlistne = "127.0.0.1:1"\n',
       'FILE, line 2, server.listne: found an unknown key.\n' +
-        '  Did you mean "listen"? Allowed: listen, store_dir, priority, hosts, expose_private, drain_timeout.',
+        '  Did you mean "listen"? Allowed: listen, store_dir, priority, hosts, expose_private, page, admin_api, drain_timeout.',
     ],
     [
       'listen = "127.0.0.1:1"\n',

@@ -11,6 +11,7 @@ import { Inquiry } from '../../src/substituter/inquiry.ts'
 import { patternNar, smallNar } from '../fakes/encode-nar.ts'
 import { createFakeUpstream, type FakeUpstream } from '../fakes/fake-upstream.ts'
 import { createFixedClock } from '../fakes/fixed-clock.ts'
+import { noTracer } from '../../src/ports/tracer.ts'
 import { createMemoryEvidence } from '../fakes/memory-evidence.ts'
 import { createNullMeter } from '../fakes/null-meter.ts'
 import { createUpHealth } from '../fakes/up-health.ts'
@@ -131,6 +132,7 @@ t.test('asking upstreams', async (t) => {
     clock: createFixedClock(),
     meter: createNullMeter(),
     evidence: createMemoryEvidence(),
+    tracer: noTracer,
     upstreams: () => upstreams,
     health: createUpHealth(),
     isRefuted: () => false,

@@ -48,7 +48,7 @@ t.test('a NAR', async (t) => {
       t.match(await substituter.narinfo(hash), { kind: 'found', isStored: true, upstream: 'a' })
       const answer = await substituter.nar(key, { isResume: false, client: testClient }, never)
       if (answer.kind !== 'found') throw new Error(answer.kind)
-      t.match(answer, { isStored: true, upstream: 'a', body: { size: cold.length } })
+      t.match(answer, { isStored: true, served: { upstream: 'a' }, body: { size: cold.length } })
       t.same(await readBody(answer.body), cold)
       t.equal(await answer.body.wholeSize(never), cold.length)
       t.match(await substituter.peek(key), {

@@ -467,6 +467,17 @@ t.test('who does not accept the credentials never says that an object is not the
   t.match(await mustFail(upstreamAt(t, forbidden.url)), { status: 403, message: 'status 403' })
 })
 
+t.test('where 403 is to mean absent it does, with credentials too, and 401 does not', async (t) => {
+  for (const credentials of [none, { ...none, tokenFile: tokenFile(t) }]) {
+    for (const status of [401, 403]) {
+      const cache = await serve(t, (_, response) => response.writeHead(status).end())
+      const upstream = upstreamAt(t, cache.url, { credentials, absentOn403: true })
+      if (status === 403) t.equal(await upstream.narinfo(hash, patient), null)
+      else t.match(await mustFail(upstream), { code: 'status', status })
+    }
+  }
+})
+
 /* Proxies. */
 
 t.test('the proxy is chosen as curl chooses it', async (t) => {

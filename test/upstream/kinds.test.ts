@@ -249,17 +249,16 @@ type BucketChanges = {
   readonly world?: Partial<S3World>
   readonly query?: string
   readonly redirectHosts?: readonly string[]
+  readonly absentOn403?: boolean
 }
 
-async function openBucket(
-  t: Test,
-  { server: changes = {}, world = {}, query = '', redirectHosts = [] }: BucketChanges = {},
-): Promise<Bucket> {
-  const server = await startSigV4Server({ ...bucketOptions, ...changes })
+async function openBucket(t: Test, changes: BucketChanges = {}): Promise<Bucket> {
+  const { world = {}, query = '', redirectHosts = [], absentOn403 = false } = changes
+  const server = await startSigV4Server({ ...bucketOptions, ...changes.server })
   t.teardown(() => server[Symbol.asyncDispose]())
   const endpoint = query.includes('endpoint=') ? '' : `&endpoint=127.0.0.1:${server.port}`
   const url = `s3://acme-cache?region=eu-west-1&scheme=http${endpoint}${query.replace('PORT', String(server.port))}`
-  const upstream = createS3Upstream(plainUpstream({ url, redirectHosts }), {
+  const upstream = createS3Upstream(plainUpstream({ url, redirectHosts, absentOn403 }), {
     load: () => Promise.resolve(identity),
     nowMs: Date.now,
     ...world,
@@ -351,6 +350,21 @@ t.test('what S3 refuses is not absent, and says what to do', async (t) => {
     const told = await messageOf(upstream.narinfo(hash, patient))
     t.ok(told.includes(message), told)
     t.notMatch(told, identity.secretAccessKey)
+  }
+})
+
+t.test('where 403 is to mean absent, only what S3 denies is', async (t) => {
+  const said: readonly (readonly [string, boolean])[] = [
+    ['AccessDenied', true],
+    ['SignatureDoesNotMatch', false],
+    ['ExpiredToken', false],
+  ]
+  for (const [code, isAbsent] of said) {
+    const instead: Instead = (_, response) => (refuse(response, 403, code), true)
+    const { upstream } = await openBucket(t, { server: { instead }, absentOn403: true })
+    const asked = upstream.narinfo(hash, patient)
+    if (isAbsent) t.equal(await asked, null, code)
+    else t.equal(await codeOf(asked), 'status', code)
   }
 })
 

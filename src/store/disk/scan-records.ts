@@ -20,6 +20,9 @@ export type ScannedRecords = {
 /** What a narinfo takes is a multiple of this nearly everywhere; to ask would cost as much as all the rest. */
 const blockBytes = 4096
 
+/** Some megabytes of names. */
+const sortedNames = 50_000
+
 /** So few that writing them down holds nobody up. */
 const batchSize = 64
 
@@ -29,11 +32,8 @@ const batchSize = 64
  */
 export function* scanRecords(dir: string, key: KeyObject): Generator<ScannedRecords> {
   let batch = { records: [] as StoredNar[], unsealed: 0, wrongFiles: 0 }
-  using folder = opendirSync(dir, { bufferSize: 1024 })
-  for (let entry = folder.readSync(); entry !== null; entry = folder.readSync()) {
-    // A pipe would be waited for, and nobody could end that.
-    const isNarinfo = entry.isFile() && narinfoFileHash(entry.name) !== null
-    const found = isNarinfo ? scanOne(dir, entry.name, key) : 'none'
+  for (const name of narinfoNames(dir)) {
+    const found = scanOne(dir, name, key)
     if (found === 'none') continue
     if (found === 'unsealed') batch.unsealed += 1
     else if (found === 'wrong-file') batch.wrongFiles += 1
@@ -43,6 +43,20 @@ export function* scanRecords(dir: string, key: KeyObject): Generator<ScannedReco
     batch = { records: [], unsealed: 0, wrongFiles: 0 }
   }
   yield batch
+}
+
+/** The files of narinfos, many at a time in the order of their hashes: a catalog takes those best whose neighbours it has just taken. */
+function* narinfoNames(dir: string): Generator<string> {
+  using folder = opendirSync(dir, { bufferSize: 1024 })
+  let names: string[] = []
+  for (let entry = folder.readSync(); entry !== null; entry = folder.readSync()) {
+    // A pipe would be waited for, and nobody could end that.
+    if (entry.isFile() && narinfoFileHash(entry.name) !== null) names.push(entry.name)
+    if (names.length < sortedNames) continue
+    yield* names.toSorted()
+    names = []
+  }
+  yield* names.toSorted()
 }
 
 function scanOne(

@@ -23,10 +23,11 @@ export function createCheckpointer(file: string): Checkpointer {
   let rows = 0
   let sinceEmpty = 0
   let running: Promise<void> | null = null
+  const thread = createCheckpointThread(file)
 
   const start = (): Promise<void> => {
     rows = 0
-    return checkpoint(file).finally(() => {
+    return thread.checkpoint().finally(() => {
       running = null
     })
   }
@@ -37,22 +38,49 @@ export function createCheckpointer(file: string): Checkpointer {
       if (rows >= rowsBetween) running ??= start()
       if (sinceEmpty < rowsAtMost) return
       await running
-      await checkpoint(file)
+      await (running ??= start())
       sinceEmpty = 0
     },
     async close() {
       await running
+      await thread.end()
     },
   }
 }
 
-/** Resolves at its end, well or not: the next one does what this one did not. */
-function checkpoint(file: string): Promise<void> {
-  return new Promise((resolve) => {
-    const worker = new Worker(workerFile, { workerData: file })
-    worker.on('error', () => undefined)
-    worker.once('exit', () => {
-      resolve()
+type CheckpointThread = {
+  /** Resolves at its end, well or not: the next one does what this one did not. One at a time. */
+  checkpoint(): Promise<void>
+  end(): Promise<void>
+}
+
+/** A thread that is begun when it is needed: to begin one takes longer than most checkpoints. It ends by itself where it is not. */
+function createCheckpointThread(file: string): CheckpointThread {
+  let worker: Worker | null = null
+  let done = (): void => undefined
+  const begin = (): Worker => {
+    const begun = new Worker(workerFile, { workerData: file })
+    begun.unref()
+    begun.on('message', () => {
+      done()
     })
-  })
+    begun.on('error', () => undefined)
+    begun.once('exit', () => {
+      worker = null
+      done()
+    })
+    return begun
+  }
+  return {
+    checkpoint() {
+      return new Promise((resolve) => {
+        done = resolve
+        worker ??= begin()
+        worker.postMessage('checkpoint')
+      })
+    },
+    async end() {
+      await worker?.terminate()
+    },
+  }
 }
