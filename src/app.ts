@@ -2,8 +2,10 @@
 import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { createActions } from './admin/actions.ts'
 import { createAdmin, type ReloadReport } from './admin/admin.ts'
 import type { LogLevels } from './admin/log-levels.ts'
+import { plainPolicy } from './admin/plain-policy.ts'
 import { controlSocket } from './control/control-client.ts'
 import { createControlServer, type Status } from './control/control-server.ts'
 import { createStoredFiles } from './admin/stored-files.ts'
@@ -16,10 +18,12 @@ import { formatCacheInfo } from './nix/cache-info.ts'
 import { formatPublicKey, publicKeyOf, type SecretKey } from './nix/signature.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Log } from './ports/log.ts'
+import { takesActions } from './settings/admin-api.ts'
 import type { RequestScope } from './ports/request-scope.ts'
 import type { LoadedSettings } from './settings/load-settings.ts'
 import { checkOwnKey } from './settings/own-key.ts'
 import type { Settings } from './settings/settings.ts'
+import { assembleActivity } from './showing.ts'
 import { isToken, readOrMakeAdminToken } from './state/admin-token.ts'
 import { lockFolder } from './state/folder-lock.ts'
 import { openTracer } from './telemetry/open-tracer.ts'
@@ -68,12 +72,19 @@ export async function startApp(options: AppOptions): Promise<App> {
   )
   const ownKey = publicKeyOf(key)
   const admin = createAdmin({ ...core, log, levels: log, ownKey, load: options.load })
+  const { listen: where, storeDir, priority, hosts, drainTimeoutMs } = settings.server
+  const actions = createActions({ admin, pinning: core.pinning, storeDir })
+  const started = { version, publicKey, configuration: options.configuration, atMs: clock.nowMs() }
   let isDraining = false
   let address = ''
-  const { listen: where, storeDir, priority, hosts, drainTimeoutMs } = settings.server
   const server = createHttpServer({
     ...core,
-    admin,
+    ...{ admin, actions },
+    activity: assembleActivity(core, started, clock),
+    plainPolicy: () =>
+      plainPolicy({ policy: core.policy.current(), recalled: core.recalls.blocks() }),
+    isPublic: () => core.policy.settings().server.page,
+    takesActions: () => takesActions(core.policy.settings().server),
     isAdmin: (token) => isToken(token, adminToken),
     meter: core.metrics,
     log,
@@ -86,12 +97,11 @@ export async function startApp(options: AppOptions): Promise<App> {
     isReady: () => !isDraining,
     own: where.kind === 'unix' ? null : ownNames(where.host, hostname(), hosts),
   })
-  const started = { version, publicKey, configuration: options.configuration, atMs: clock.nowMs() }
   const status = () => statusOf(core, started, address, clock.nowMs())
   const files = createStoredFiles(core.listings)
   const ending = new AbortController()
   const control = createControlServer({
-    ...{ admin, files, status, storeDir, log, ending: ending.signal },
+    ...{ admin, actions, files, status, storeDir, log, ending: ending.signal },
     ...{ pinning: core.pinning, upkeep: core.upkeep },
   })
   await listenOnSocket(control, controlSocket(settings.state.dir), 0o600)

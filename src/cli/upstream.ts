@@ -28,11 +28,15 @@ All of it survives a restart, and asks the Weir that runs on the configured stat
     const { settings } = await load()
     const { dir } = settings.state
     if (action === 'list') return list(world, dir)
-    const query = { upstream: name ?? '', why: why ?? 'suspended by an operator' }
+    const upstream = name ?? ''
+    const query = {
+      upstream,
+      ...(action === 'suspend' && { why: why ?? 'suspended by an operator' }),
+    }
     const path = `/${action}`
     const done = await askControl<{ readonly isNew: boolean }>(dir, { method: 'POST', path, query })
     if (done === null) return noWeirRuns(world, dir)
-    world.out(`${query.upstream}: ${outcome(action, done.isNew)}\n`)
+    world.out(`${upstream}: ${outcome(action, done.isNew)}\n`)
     return 0
   },
 }

@@ -9,6 +9,10 @@ import type { Realisations } from '../substituter/realisations.ts'
 import type { Substituter } from '../substituter/substituter.ts'
 import { TransferBrokenError } from '../substituter/transfer.ts'
 import { clientOf } from './client.ts'
+import { hasMethodOf } from './allowed-method.ts'
+import { type ActionRouteDeps, answerAction } from './api-action-route.ts'
+import { orProblem, replyProblem } from './api-reply.ts'
+import { type ApiDeps, answerApi } from './api-route.ts'
 import { answerExplain, type ExplainRouteDeps } from './explain-route.ts'
 import type { HttpMeter } from '../ports/http-meter.ts'
 import { answerListing } from './listing-route.ts'
@@ -22,27 +26,29 @@ import { reply, replyText } from './reply.ts'
 import type { NameRequest } from './request-id.ts'
 import { parseRoute, type Route } from './route.ts'
 
-export type HttpDeps = ExplainRouteDeps & {
-  readonly substituter: Substituter
-  readonly buildLogs: BuildLogs
-  readonly realisations: Realisations
-  readonly listings: Listings
-  readonly readAhead: ReadAhead
-  readonly meter: HttpMeter
-  readonly log: Log
-  readonly scope: RequestScope
-  readonly nameRequest: NameRequest
-  readonly tracer: Tracer
-  /** The text of nix-cache-info. */
-  readonly cacheInfo: string
-  /** `name:base64` */
-  readonly publicKey: string
-  readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>
-  /** False while Weir drains. */
-  readonly isReady: () => boolean
-  /** `null` on a Unix socket, where no browser comes. */
-  readonly own: OwnNames | null
-}
+export type HttpDeps = ExplainRouteDeps &
+  ApiDeps &
+  ActionRouteDeps & {
+    readonly substituter: Substituter
+    readonly buildLogs: BuildLogs
+    readonly realisations: Realisations
+    readonly listings: Listings
+    readonly readAhead: ReadAhead
+    readonly meter: HttpMeter
+    readonly log: Log
+    readonly scope: RequestScope
+    readonly nameRequest: NameRequest
+    readonly tracer: Tracer
+    /** The text of nix-cache-info. */
+    readonly cacheInfo: string
+    /** `name:base64` */
+    readonly publicKey: string
+    readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>
+    /** False while Weir drains. */
+    readonly isReady: () => boolean
+    /** `null` on a Unix socket, where no browser comes. */
+    readonly own: OwnNames | null
+  }
 
 /** The server of the cache protocol and its few neighbours: read-only, GET and HEAD. */
 export function createHttpServer(deps: HttpDeps): Server {
@@ -114,7 +120,7 @@ async function serve(
     })
   })
   try {
-    if (isAllowed(deps, request, response)) {
+    if (isAllowed(deps, route, request, response)) {
       await dispatch(deps, route, request, response, leaving.signal)
     }
   } catch (error) {
@@ -122,7 +128,12 @@ async function serve(
   }
 }
 
-function isAllowed(deps: HttpDeps, request: IncomingMessage, response: ServerResponse): boolean {
+function isAllowed(
+  deps: HttpDeps,
+  route: Route,
+  request: IncomingMessage,
+  response: ServerResponse,
+): boolean {
   const refusal = deps.own === null ? null : refusalOf(request, deps.own)
   if (refusal === 'foreign-host') {
     // Not 403 or 404: to a Nix client these mean "not there", and it would remember them.
@@ -137,11 +148,7 @@ function isAllowed(deps: HttpDeps, request: IncomingMessage, response: ServerRes
     replyText(response, 403, 'requests from other sites are refused')
     return false
   }
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    replyText(response, 405, 'Weir takes no uploads', { allow: 'GET, HEAD', connection: 'close' })
-    return false
-  }
-  return true
+  return hasMethodOf(route, request, response)
 }
 
 async function dispatch(
@@ -169,6 +176,15 @@ async function dispatch(
       return
     case 'explain':
       await answerExplain(deps, request, response, route)
+      return
+    case 'api':
+      await orProblem(response, () => answerApi(deps, request, response, route, signal))
+      return
+    case 'api-action':
+      await orProblem(response, () => answerAction(deps, request, response, route.action, signal))
+      return
+    case 'api-unknown':
+      replyProblem(response, 404, 'there is nothing of this name: see /api/v1/openapi.json')
       return
     case 'cache-info':
       reply(response, 200, { 'content-type': 'text/x-nix-cache-info' }, deps.cacheInfo)

@@ -1,6 +1,7 @@
 import { type DrvOutput, parseDrvOutputFile } from '../nix/drv-output.ts'
 import { type NarFileKey, parseNarFileName } from '../nix/nar-key.ts'
 import { parseBaseName, parseStorePathHash, type StorePathHash } from '../nix/store-path.ts'
+import { apiPrefix, type ApiRoute, apiRoute } from './api-endpoints.ts'
 
 /** What a request's path asks for. Only whole, exact paths are known, so that none can lead anywhere else. */
 export type Route =
@@ -11,6 +12,7 @@ export type Route =
   | { readonly kind: 'log'; readonly derivation: string }
   | { readonly kind: 'realisation'; readonly output: DrvOutput }
   | { readonly kind: 'explain'; readonly hash: StorePathHash; readonly isLive: boolean }
+  | ApiRoute
   | { readonly kind: 'public-key' }
   | { readonly kind: 'healthz' }
   | { readonly kind: 'readyz' }
@@ -61,7 +63,10 @@ export function parseRoute(target: string): Route {
   if (path.startsWith(explainPrefix)) {
     const hash = parseStorePathHash(path.slice(explainPrefix.length))
     const isLive = query !== -1 && new URLSearchParams(target.slice(query)).has('live')
-    return hash === null ? notServed : { kind: 'explain', hash, isLive }
+    return hash === null ? { kind: 'api-unknown' } : { kind: 'explain', hash, isLive }
+  }
+  if (path.startsWith(apiPrefix)) {
+    return apiRoute(path.slice(apiPrefix.length), query === -1 ? '' : target.slice(query + 1))
   }
   return fixedRoutes.get(path) ?? notServed
 }

@@ -182,6 +182,9 @@ t.test('a target is never more than its route says, and never throws', async () 
       nar,
       drv,
       'http://x',
+      '/api/v1/',
+      'paths',
+      'upstreams/suspend',
     ),
     fc.string({ unit: 'binary', maxLength: 8 }),
   )
@@ -204,6 +207,13 @@ t.test('a target is never more than its route says, and never throws', async () 
           break
         case 'realisation':
           ok(target.includes('.doi'))
+          break
+        case 'api':
+          ok(target.includes(`/api/v1/${route.reading}`))
+          break
+        case 'api-action':
+        case 'api-unknown':
+          ok(target.includes('/api/v1/'))
           break
         case 'cache-info':
         case 'public-key':
