@@ -1,5 +1,5 @@
 import { formatTable, indent, wrap } from './columns.ts'
-import type { PlainPolicy } from './plain-policy.ts'
+import type { PlainPolicy } from '../admin/plain-policy.ts'
 import { count } from './words.ts'
 
 /** A policy for people: the rules in the order in which they are tried, then what they rest on. */

@@ -3,7 +3,7 @@ import type { Policy } from '../policy/policy.ts'
 import type { CommandInput } from './command.ts'
 import { formatPolicy } from './format-policy.ts'
 import { localPolicy } from './local-policy.ts'
-import { plainPolicy } from './plain-policy.ts'
+import { plainPolicy } from '../admin/plain-policy.ts'
 
 /** Prints the policy that a Weir would have that started now. */
 export async function policyShow({ world, flags, load }: CommandInput): Promise<number> {

@@ -15,28 +15,30 @@ import { answerNarinfo } from './narinfo-route.ts'
 import { answerNar } from './nar-route.ts'
 import { replyUnknown } from './no-claim.ts'
 import { type OwnNames, refusalOf } from './own-names.ts'
+import { answerPage, type PageRouteDeps } from './page-route.ts'
 import { answerRealisation } from './realisation-route.ts'
 import { reply, replyText } from './reply.ts'
 import { parseRoute, type Route } from './route.ts'
 
-export type HttpDeps = ExplainRouteDeps & {
-  readonly substituter: Substituter
-  readonly buildLogs: BuildLogs
-  readonly realisations: Realisations
-  readonly listings: Listings
-  readonly readAhead: ReadAhead
-  readonly meter: HttpMeter
-  readonly log: Log
-  /** The text of nix-cache-info. */
-  readonly cacheInfo: string
-  /** `name:base64` */
-  readonly publicKey: string
-  readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>
-  /** False while Weir drains. */
-  readonly isReady: () => boolean
-  /** `null` on a Unix socket, where no browser comes. */
-  readonly own: OwnNames | null
-}
+export type HttpDeps = ExplainRouteDeps &
+  PageRouteDeps & {
+    readonly substituter: Substituter
+    readonly buildLogs: BuildLogs
+    readonly realisations: Realisations
+    readonly listings: Listings
+    readonly readAhead: ReadAhead
+    readonly meter: HttpMeter
+    readonly log: Log
+    /** The text of nix-cache-info. */
+    readonly cacheInfo: string
+    /** `name:base64` */
+    readonly publicKey: string
+    readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>
+    /** False while Weir drains. */
+    readonly isReady: () => boolean
+    /** `null` on a Unix socket, where no browser comes. */
+    readonly own: OwnNames | null
+  }
 
 /** The server of the cache protocol and its few neighbours: read-only, GET and HEAD. */
 export function createHttpServer(deps: HttpDeps): Server {
@@ -81,7 +83,7 @@ async function serve(
     })
   })
   try {
-    if (isAllowed(deps, request, response)) {
+    if (isAllowed(deps, route, request, response)) {
       await dispatch(deps, route, request, response, leaving.signal)
     }
   } catch (error) {
@@ -89,8 +91,14 @@ async function serve(
   }
 }
 
-function isAllowed(deps: HttpDeps, request: IncomingMessage, response: ServerResponse): boolean {
-  const refusal = deps.own === null ? null : refusalOf(request, deps.own)
+function isAllowed(
+  deps: HttpDeps,
+  { kind }: Route,
+  request: IncomingMessage,
+  response: ServerResponse,
+): boolean {
+  const isPage = kind === 'page'
+  const refusal = deps.own === null ? null : refusalOf(request, deps.own, { isPage })
   if (refusal === 'foreign-host') {
     // Not 403 or 404: to a Nix client these mean "not there", and it would remember them.
     replyText(
@@ -136,6 +144,10 @@ async function dispatch(
       return
     case 'explain':
       await answerExplain(deps, request, response, route)
+      return
+    case 'page':
+    case 'asset':
+      await answerPage(deps, request, response, route, signal)
       return
     case 'cache-info':
       reply(response, 200, { 'content-type': 'text/x-nix-cache-info' }, deps.cacheInfo)

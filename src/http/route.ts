@@ -1,5 +1,6 @@
 import { type DrvOutput, parseDrvOutputFile } from '../nix/drv-output.ts'
 import { type NarFileKey, parseNarFileName } from '../nix/nar-key.ts'
+import { type PageRoute, parsePageRoute } from './page-route.ts'
 import { parseBaseName, parseStorePathHash, type StorePathHash } from '../nix/store-path.ts'
 
 /** What a request's path asks for. Only whole, exact paths are known, so that none can lead anywhere else. */
@@ -15,6 +16,7 @@ export type Route =
   | { readonly kind: 'healthz' }
   | { readonly kind: 'readyz' }
   | { readonly kind: 'metrics' }
+  | PageRoute
   /** The rest of the cache protocol (debuginfo), until it can be vouched for; and anything else. */
   | { readonly kind: 'not-served' }
 
@@ -63,7 +65,12 @@ export function parseRoute(target: string): Route {
     const isLive = query !== -1 && new URLSearchParams(target.slice(query)).has('live')
     return hash === null ? notServed : { kind: 'explain', hash, isLive }
   }
-  return fixedRoutes.get(path) ?? notServed
+  return fixedRoutes.get(path) ?? parsePageRoute(path, queryOf(target)) ?? notServed
+}
+
+function queryOf(target: string): string {
+  const at = target.indexOf('?')
+  return at === -1 ? '' : target.slice(at + 1)
 }
 
 /** Nix asks with `:` and `!` as they are; what stands in between may have escaped them. No other escape is known. */

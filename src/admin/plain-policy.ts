@@ -1,13 +1,17 @@
-import { describeBlocked } from '../admin/describe-blocked.ts'
 import { formatPublicKey } from '../nix/signature.ts'
 import { packageSets } from '../policy/critical.ts'
-import type { LocalPolicy } from './local-policy.ts'
+import type { Block } from '../policy/block.ts'
+import type { Policy } from '../policy/policy.ts'
+import { describeBlocked } from './describe-blocked.ts'
 
-/** A policy as plain data: what `weir policy show --json` prints. */
+/** A policy, and which of its blocks are the state folder's. */
+export type PolicyWithRecalls = { readonly policy: Policy; readonly recalled: readonly Block[] }
+
+/** A policy as plain data: what `weir policy show --json` prints, and `/api/v1/policy` answers. */
 export type PlainPolicy = ReturnType<typeof plainPolicy>
 
 /** What a policy says, with sets of packages by their names where a rule has all of one. */
-export function plainPolicy({ policy, recalled }: LocalPolicy) {
+export function plainPolicy({ policy, recalled }: PolicyWithRecalls) {
   const { epoch, enforce, unmatched, upstreams, rules, blocks, suspended } = policy
   return {
     ...{ epoch, enforce, unmatched },
