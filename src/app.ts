@@ -2,7 +2,9 @@
 import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { createActions } from './admin/actions.ts'
 import { createAdmin, type ReloadReport } from './admin/admin.ts'
+import { plainPolicy } from './admin/plain-policy.ts'
 import { controlSocket } from './control/control-client.ts'
 import { createControlServer, type Status } from './control/control-server.ts'
 import { createStoredFiles } from './admin/stored-files.ts'
@@ -12,11 +14,14 @@ import { drain, listen, listenOnSocket } from './http/listen.ts'
 import { ownNames } from './http/own-names.ts'
 import { formatCacheInfo } from './nix/cache-info.ts'
 import { formatPublicKey, publicKeyOf, type SecretKey } from './nix/signature.ts'
+import { createPages } from './page/pages.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Log } from './ports/log.ts'
+import { takesActions } from './settings/admin-api.ts'
 import type { LoadedSettings } from './settings/load-settings.ts'
 import { checkOwnKey } from './settings/own-key.ts'
 import type { Settings } from './settings/settings.ts'
+import { assembleActivity } from './showing.ts'
 import { isToken, readOrMakeAdminToken } from './state/admin-token.ts'
 import { lockFolder } from './state/folder-lock.ts'
 import { defaultKeyName, makeSigningKey, readSigningKey } from './state/signing-key.ts'
@@ -61,12 +66,22 @@ export async function startApp(options: AppOptions): Promise<App> {
     resources,
   )
   const admin = createAdmin({ ...core, log, ownKey: publicKeyOf(key), load: options.load })
+  const { listen: where, storeDir, priority, hosts, drainTimeoutMs } = settings.server
+  const actions = createActions({ admin, pinning: core.pinning, storeDir })
+  const started = { version, publicKey, configuration: options.configuration, atMs: clock.nowMs() }
   let isDraining = false
   let address = ''
-  const { listen: where, storeDir, priority, hosts, drainTimeoutMs } = settings.server
+  const shown = {
+    activity: assembleActivity(core, started, clock),
+    plainPolicy: () =>
+      plainPolicy({ policy: core.policy.current(), recalled: core.recalls.blocks() }),
+  }
   const server = createHttpServer({
     ...core,
-    admin,
+    ...{ admin, actions, ...shown },
+    pages: createPages({ ...shown, admin, version, clock }),
+    isPublic: () => core.policy.settings().server.page,
+    takesActions: () => takesActions(core.policy.settings().server),
     isAdmin: (token) => isToken(token, adminToken),
     meter: core.metrics,
     log,
@@ -76,12 +91,11 @@ export async function startApp(options: AppOptions): Promise<App> {
     isReady: () => !isDraining,
     own: where.kind === 'unix' ? null : ownNames(where.host, hostname(), hosts),
   })
-  const started = { version, publicKey, configuration: options.configuration, atMs: clock.nowMs() }
   const status = () => statusOf(core, started, address, clock.nowMs())
   const files = createStoredFiles(core.listings)
   const ending = new AbortController()
   const control = createControlServer({
-    ...{ admin, files, status, storeDir, log, ending: ending.signal },
+    ...{ admin, actions, files, status, storeDir, log, ending: ending.signal },
     ...{ pinning: core.pinning, upkeep: core.upkeep },
   })
   await listenOnSocket(control, controlSocket(settings.state.dir), 0o600)

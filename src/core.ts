@@ -5,6 +5,7 @@ import { createPinning, type Pinning } from './admin/pins.ts'
 import { punishLie, type SuspendDeps } from './admin/suspend.ts'
 import type { SecretKey } from './nix/signature.ts'
 import type { StorePathHash } from './nix/store-path.ts'
+import { createRecorder, type Recorder, recordedToo } from './activity/recorder.ts'
 import { assembleKeeping, type Keeping } from './keeping.ts'
 import type { Catalog } from './ports/catalog.ts'
 import { openState } from './open-state.ts'
@@ -52,6 +53,7 @@ export type Core = {
   readonly storing: Storing
   readonly transfers: Transfers
   readonly metrics: Metrics
+  readonly recorder: Recorder
   readonly policy: LivePolicy
   readonly recalls: Recalls
   readonly pinning: Pinning
@@ -94,7 +96,8 @@ export async function assembleCore(
       log.info({ event: 'policy.changed', epoch })
     },
   })
-  const metrics: Metrics = createMetrics({
+  const recorder = createRecorder(clock)
+  const exported: Metrics = createMetrics({
     version,
     cacheBytes: () => keeper.room().used,
     cacheNars: () => keeper.totals().count,
@@ -107,6 +110,7 @@ export async function assembleCore(
     upstreams: () => policy.settings().upstreams.map(({ name }) => name),
     circuitState: (upstream) => upstreams.health.state(upstream),
   })
+  const metrics = recordedToo(exported, recorder)
   const base = { clock, log, meter: metrics, evidence, policy: policy.current }
   const suspending: SuspendDeps = { ...base, policy, suspensions }
   const verifyStored: VerifyStored = (file, compression, narinfo) =>
@@ -170,7 +174,7 @@ export async function assembleCore(
   rebuilding.startWhereDue()
   network()
   return {
-    ...{ substituter, finder, keeper, transfers, metrics, policy, recalls, suspending },
+    ...{ substituter, finder, keeper, transfers, metrics, recorder, policy, recalls, suspending },
     ...{ catalog, evidence, listings, readAhead, storing, upkeep, network },
     health: upstreams.health,
     pinning: createPinning({

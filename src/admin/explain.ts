@@ -23,10 +23,13 @@ export type ExplainDeps = {
 const maxRecords = 1000
 const maxEvents = 100
 
+/** Not what follows `https:`. */
+const absolutePath = /(?:^|[\s'"(])\//
+
 export type ExplainOptions = {
   /** Asks the upstreams, and for its references too; else what is known is explained. */
   readonly live: boolean
-  /** Whose records are shown; with `all` also what happened, and what would be refused of its references. */
+  /** Whose records are shown; with `all` also what happened, and which files of this machine are of no use. */
   readonly to: { readonly client: string } | 'all'
 }
 
@@ -37,7 +40,8 @@ export async function explain(
   { live, to }: ExplainOptions,
 ): Promise<Explanation> {
   const records = await deps.finder.records(hash)
-  const { views, source } = await viewsOf(deps, hash, records, live)
+  const { views: known, source } = await viewsOf(deps, hash, records, live)
+  const views = to === 'all' ? known : withoutFiles(known)
   const policy = deps.policy()
   const { choice, slots } = views.serving
   const answer = choice.kind === 'trusted' ? choice.answer : null
@@ -57,8 +61,7 @@ export async function explain(
     source,
     upstreams: explainUpstreams(policy, slots),
     stored: records.map((stored) => explainStored(policy, stored)),
-    refusedReferences:
-      claim === null || to !== 'all' ? [] : await refusedReferences(deps, claim, live),
+    refusedReferences: claim === null ? [] : await refusedReferences(deps, claim, live),
     served: await deps.evidence.findServed({ hash, ...(to === 'all' ? {} : to) }, maxRecords),
     events: to === 'all' ? await deps.evidence.findEvents(hash, maxEvents) : [],
   }
@@ -81,6 +84,16 @@ async function viewsOf(
   }
   const views = viewsOfStored(policy(), records, finder.names.expected(hash))
   return { views, source: isStored ? 'stored' : 'nothing' }
+}
+
+/** Why an upstream could not tell may name a file of this machine: which one is for its operator. */
+function withoutFiles(views: Views): Views {
+  const slots = views.serving.slots.map((slot) => {
+    const { answer } = slot
+    const isOfFile = answer?.kind === 'unknown' && absolutePath.test(answer.reason)
+    return isOfFile ? { ...slot, answer: { ...answer, reason: 'see the log of Weir' } } : slot
+  })
+  return { ...views, serving: { ...views.serving, slots } }
 }
 
 function explainStored(policy: Policy, stored: StoredNar): ExplainedNar {

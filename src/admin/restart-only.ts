@@ -24,10 +24,11 @@ export function keepRestartOnly(
   running: Settings,
   next: Settings,
 ): { readonly settings: Settings; readonly needRestart: readonly string[] } {
+  const { exposePrivate, page, adminApi } = next.server
   return {
     settings: {
       ...next,
-      server: { ...running.server, exposePrivate: next.server.exposePrivate },
+      server: { ...running.server, exposePrivate, page, adminApi },
       cache: { ...next.cache, dir: running.cache.dir },
       state: running.state,
       signing: { ...next.signing, keyFile: running.signing.keyFile },

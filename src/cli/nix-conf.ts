@@ -5,7 +5,7 @@ import { hostname } from 'node:os'
 import { isIP } from 'node:net'
 import type { ListenAddress, Settings } from '../settings/settings.ts'
 import { readSigningKey } from '../state/signing-key.ts'
-import { clientLines } from './client-lines.ts'
+import { clientLines } from '../admin/client-lines.ts'
 import { type Command, UsageError } from './command.ts'
 
 /** `weir nix-conf` */

@@ -1,12 +1,9 @@
-import pLimit from 'p-limit'
+import { fetchWanted } from '../admin/fetch-wanted.ts'
 import type { PinList, Pinning, PinReport } from '../admin/pins.ts'
 import type { CliWorld, Command } from './command.ts'
 import { loadWithPaths, type PathOperand } from './path-operand.ts'
 import { pinningFor } from './pinning-for.ts'
 import { count, mebibytes } from './words.ts'
-
-/** So many NARs are fetched at the same time. */
-const parallel = 8
 
 /** `weir pin` */
 export const pinCommand: Command = {
@@ -41,18 +38,17 @@ async function pinOne(world: CliWorld, pinning: Pinning, { hash }: PathOperand):
     world.err(`weir: ${path}: ${why}\n`)
   }
   for (const { path, why } of report.missing) tellMissing(path, why)
-  const limit = pLimit(parallel)
-  const fetchOne = async ({ hash, path }: PinReport['wanted'][number]): Promise<void> => {
-    const fetched = await pinning.fetch(hash)
+  // Who interrupts the command ends it.
+  const { signal } = new AbortController()
+  for await (const fetched of fetchWanted(pinning, report.wanted, signal)) {
     if (fetched.kind === 'stored') {
       const from = fetched.upstream === null ? '' : `, from ${fetched.upstream}`
-      world.out(`fetched ${path}: ${mebibytes(fetched.bytes)}${from}\n`)
+      world.out(`fetched ${fetched.path}: ${mebibytes(fetched.bytes)}${from}\n`)
     } else {
       missing += 1
-      tellMissing(path, fetched.why)
+      tellMissing(fetched.path, fetched.why)
     }
   }
-  await Promise.all(report.wanted.map((wanted) => limit(() => fetchOne(wanted))))
   if (missing > 0) {
     world.err(
       `weir: ${report.path}: ${count(missing, 'path')} of its closure could not be had; the pin is kept: run weir pin again to try again\n`,

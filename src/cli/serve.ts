@@ -2,7 +2,7 @@ import { type App, startApp } from '../app.ts'
 import type { Log } from '../ports/log.ts'
 import { formatSettingsError, SettingsError } from '../settings/settings-error.ts'
 import { createLogger } from '../telemetry/logger.ts'
-import { clientLines } from './client-lines.ts'
+import { clientLines } from '../admin/client-lines.ts'
 import { type CliWorld, type Command, UsageError } from './command.ts'
 
 /** `weir serve` */

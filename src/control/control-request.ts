@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
-import { BadRequestError } from './bad-request-error.ts'
+import { BadRequestError } from '../admin/bad-request-error.ts'
+import { readBody } from '../http/read-body.ts'
 
 /** A request on the control socket, read whole. */
 export type ReceivedRequest = {
@@ -28,7 +29,7 @@ export async function receive(
   signal: AbortSignal,
 ): Promise<ReceivedRequest> {
   const url = new URL(request.url ?? '/', 'http://weir')
-  const text = request.method === 'POST' ? await readBody(request) : ''
+  const text = request.method === 'POST' ? await bodyOf(request) : ''
   return { route: `${request.method ?? ''} ${url.pathname}`, url, text, signal }
 }
 
@@ -39,13 +40,8 @@ export function textOf(url: URL, name: string): string {
   return text
 }
 
-async function readBody(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > maxBodyBytes) throw new BadRequestError('the request is too long')
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const text = await readBody(request, maxBodyBytes)
+  if (text === null) throw new BadRequestError('the request is too long')
+  return text
 }

@@ -1,18 +1,16 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { NoSuchUpstreamError } from '../admin/admin.ts'
-import { NotShownError, type StoredFiles } from '../admin/stored-files.ts'
-import { PinError, type Pinning } from '../admin/pins.ts'
+import { isCallersMistake } from '../admin/callers-mistake.ts'
+import type { StoredFiles } from '../admin/stored-files.ts'
+import type { Pinning } from '../admin/pins.ts'
 import type { NetworkState } from '../ports/network-state.ts'
 import { reply } from '../http/reply.ts'
 import type { Log } from '../ports/log.ts'
-import { SettingsError } from '../settings/settings-error.ts'
 import type { Upkeep } from '../upkeep/upkeep.ts'
-import { BadRequestError } from './bad-request-error.ts'
 import { Lines, receive, type ReceivedRequest } from './control-request.ts'
 import { answerFiles } from './file-routes.ts'
 import { answerPins } from './pin-routes.ts'
 import { answerPolicy, type PolicyRouteDeps } from './policy-routes.ts'
-import { sendLines } from './send-lines.ts'
+import { sendLines } from '../http/send-lines.ts'
 import { answerUpkeep } from './upkeep-routes.ts'
 
 /** What a running Weir says of itself on its control socket. */
@@ -115,16 +113,6 @@ async function stream(
     // Whoever hangs up has heard enough.
     if (!gone.aborted) throw error
   }
-}
-
-function isCallersMistake(error: unknown): boolean {
-  return (
-    error instanceof BadRequestError ||
-    error instanceof SettingsError ||
-    error instanceof NotShownError ||
-    error instanceof PinError ||
-    error instanceof NoSuchUpstreamError
-  )
 }
 
 function messageOf(error: unknown): string {

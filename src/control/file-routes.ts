@@ -4,7 +4,7 @@ import type { StoredFiles } from '../admin/stored-files.ts'
 import { reply } from '../http/reply.ts'
 import { narFileName, parseNarFileName } from '../nix/nar-key.ts'
 import { parseStorePathHash } from '../nix/store-path.ts'
-import { BadRequestError } from './bad-request-error.ts'
+import { BadRequestError } from '../admin/bad-request-error.ts'
 
 /** The headers that say what a listing is of. */
 export const pathHeader = 'x-weir-path'

@@ -1,6 +1,6 @@
 import type { Pinning } from '../admin/pins.ts'
 import { parseStorePathHash, type StorePathHash } from '../nix/store-path.ts'
-import { BadRequestError } from './bad-request-error.ts'
+import { BadRequestError } from '../admin/bad-request-error.ts'
 import type { ReceivedRequest } from './control-request.ts'
 
 /** Answers what is asked about pins; `undefined` for any other request. */
@@ -8,12 +8,8 @@ export function answerPins(pinning: Pinning, { route, url }: ReceivedRequest): u
   switch (route) {
     case 'GET /pins':
       return pinning.list()
-    case 'POST /pin':
-      return pinning.pin(hashOf(url))
     case 'POST /pin-fetch':
       return pinning.fetch(hashOf(url))
-    case 'POST /unpin':
-      return pinning.unpin(hashOf(url)).then((path) => ({ path }))
     default:
       return undefined
   }

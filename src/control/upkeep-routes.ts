@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Upkeep } from '../upkeep/upkeep.ts'
-import { BadRequestError } from './bad-request-error.ts'
+import { BadRequestError } from '../admin/bad-request-error.ts'
 import { Lines, type ReceivedRequest } from './control-request.ts'
 
 const bytes = z.int().min(0).nullable()

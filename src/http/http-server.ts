@@ -7,6 +7,10 @@ import type { Realisations } from '../substituter/realisations.ts'
 import type { Substituter } from '../substituter/substituter.ts'
 import { TransferBrokenError } from '../substituter/transfer.ts'
 import { clientOf } from './client.ts'
+import { hasMethodOf } from './allowed-method.ts'
+import { type ActionRouteDeps, answerAction } from './api-action-route.ts'
+import { orProblem, replyProblem } from './api-reply.ts'
+import { type ApiDeps, answerApi } from './api-route.ts'
 import { answerExplain, type ExplainRouteDeps } from './explain-route.ts'
 import type { HttpMeter } from '../ports/http-meter.ts'
 import { answerListing } from './listing-route.ts'
@@ -21,6 +25,8 @@ import { reply, replyText } from './reply.ts'
 import { parseRoute, type Route } from './route.ts'
 
 export type HttpDeps = ExplainRouteDeps &
+  ApiDeps &
+  ActionRouteDeps &
   PageRouteDeps & {
     readonly substituter: Substituter
     readonly buildLogs: BuildLogs
@@ -93,11 +99,11 @@ async function serve(
 
 function isAllowed(
   deps: HttpDeps,
-  { kind }: Route,
+  route: Route,
   request: IncomingMessage,
   response: ServerResponse,
 ): boolean {
-  const isPage = kind === 'page'
+  const isPage = route.kind === 'page'
   const refusal = deps.own === null ? null : refusalOf(request, deps.own, { isPage })
   if (refusal === 'foreign-host') {
     // Not 403 or 404: to a Nix client these mean "not there", and it would remember them.
@@ -112,11 +118,7 @@ function isAllowed(
     replyText(response, 403, 'requests from other sites are refused')
     return false
   }
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    replyText(response, 405, 'Weir takes no uploads', { allow: 'GET, HEAD', connection: 'close' })
-    return false
-  }
-  return true
+  return hasMethodOf(route, request, response)
 }
 
 async function dispatch(
@@ -148,6 +150,15 @@ async function dispatch(
     case 'page':
     case 'asset':
       await answerPage(deps, request, response, route, signal)
+      return
+    case 'api':
+      await orProblem(response, () => answerApi(deps, request, response, route, signal))
+      return
+    case 'api-action':
+      await orProblem(response, () => answerAction(deps, request, response, route.action, signal))
+      return
+    case 'api-unknown':
+      replyProblem(response, 404, 'there is nothing of this name: see /api/v1/openapi.json')
       return
     case 'cache-info':
       reply(response, 200, { 'content-type': 'text/x-nix-cache-info' }, deps.cacheInfo)

@@ -2,6 +2,8 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import { createHash } from 'node:crypto'
 import { parseBaseName, parseStorePathHash, type StorePathHash } from '../nix/store-path.ts'
 import type { Pages } from '../page/pages.ts'
+import { accessOf, wrongToken } from './api-access.ts'
+import { originOf } from './api-route.ts'
 import { clientOf } from './client.ts'
 import { reply, replyText } from './reply.ts'
 
@@ -45,8 +47,8 @@ export function parsePageRoute(path: string, query: string): PageRoute | null {
 export type PageRouteDeps = {
   readonly pages: Pages
   readonly isAdmin: (token: string) => boolean
-  /** Whether the pages are for everybody: `[server] page`. */
-  readonly isPageOpen: () => boolean
+  /** Whether everybody may see the pages: `[server] page`. */
+  readonly isPublic: () => boolean
 }
 
 /** Nothing but what Weir itself serves, no page of another site around it, and no address told to other sites. */
@@ -71,21 +73,13 @@ export async function answerPage(
     await answerAsset(deps.pages, request, response, route.address)
     return
   }
-  const token = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? null
-  const isAdmin = token !== null && deps.isAdmin(token)
-  const isLive = route.page === 'path' && route.isLive
-  if ((token !== null || isLive) && !isAdmin) {
-    replyText(
-      response,
-      401,
-      'this needs the admin token: it is in the file admin-token in state.dir',
-      {
-        'www-authenticate': 'Bearer',
-      },
-    )
+  const access = accessOf(request, deps.isAdmin)
+  if (access === 'wrong-token') {
+    replyText(response, 401, wrongToken, { 'www-authenticate': 'Bearer' })
     return
   }
-  if (!isAdmin && !deps.isPageOpen()) {
+  const isAdmin = access === 'admin'
+  if (!isAdmin && (isLive(route) || !deps.isPublic())) {
     reply(
       response,
       401,
@@ -115,7 +109,7 @@ function render(
     case 'search':
       return pages.search(route.text, route.after, signal)
     case 'path':
-      return pages.path(route.hash, { live: route.isLive }, visitor)
+      return pages.path(route.hash, { live: isLive(route) }, visitor)
     case 'policy':
       return pages.policy()
   }
@@ -134,9 +128,9 @@ function hashIn(part: string): StorePathHash | null {
   return parseStorePathHash(part) ?? parseBaseName(part)?.hash ?? null
 }
 
-/** What the client asked, for its nix.conf. */
-function originOf({ headers }: IncomingMessage): string {
-  return `http://${headers.host ?? 'localhost'}`
+/** Whether upstreams are to be asked, which a page of another site must not bring about. */
+function isLive(route: Extract<PageRoute, { kind: 'page' }>): boolean {
+  return route.page === 'path' && route.isLive
 }
 
 async function answerAsset(

@@ -2,6 +2,7 @@ import { type DrvOutput, parseDrvOutputFile } from '../nix/drv-output.ts'
 import { type NarFileKey, parseNarFileName } from '../nix/nar-key.ts'
 import { type PageRoute, parsePageRoute } from './page-route.ts'
 import { parseBaseName, parseStorePathHash, type StorePathHash } from '../nix/store-path.ts'
+import { apiPrefix, type ApiRoute, apiRoute } from './api-endpoints.ts'
 
 /** What a request's path asks for. Only whole, exact paths are known, so that none can lead anywhere else. */
 export type Route =
@@ -12,6 +13,7 @@ export type Route =
   | { readonly kind: 'log'; readonly derivation: string }
   | { readonly kind: 'realisation'; readonly output: DrvOutput }
   | { readonly kind: 'explain'; readonly hash: StorePathHash; readonly isLive: boolean }
+  | ApiRoute
   | { readonly kind: 'public-key' }
   | { readonly kind: 'healthz' }
   | { readonly kind: 'readyz' }
@@ -63,14 +65,16 @@ export function parseRoute(target: string): Route {
   if (path.startsWith(explainPrefix)) {
     const hash = parseStorePathHash(path.slice(explainPrefix.length))
     const isLive = query !== -1 && new URLSearchParams(target.slice(query)).has('live')
-    return hash === null ? notServed : { kind: 'explain', hash, isLive }
+    return hash === null ? { kind: 'api-unknown' } : { kind: 'explain', hash, isLive }
   }
-  return fixedRoutes.get(path) ?? parsePageRoute(path, queryOf(target)) ?? notServed
-}
-
-function queryOf(target: string): string {
-  const at = target.indexOf('?')
-  return at === -1 ? '' : target.slice(at + 1)
+  if (path.startsWith(apiPrefix)) {
+    return apiRoute(path.slice(apiPrefix.length), query === -1 ? '' : target.slice(query + 1))
+  }
+  return (
+    fixedRoutes.get(path) ??
+    parsePageRoute(path, query === -1 ? '' : target.slice(query + 1)) ??
+    notServed
+  )
 }
 
 /** Nix asks with `:` and `!` as they are; what stands in between may have escaped them. No other escape is known. */

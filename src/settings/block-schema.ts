@@ -24,15 +24,33 @@ const fileSchema = z.strictObject({ block: blocksField }, { error: 'a list of [[
 /** The blocks in a file's text; throws SettingsError, with `source` as the file that is to blame. */
 export function readBlocks(text: string, source: string, storeDir: StoreDir): readonly Block[] {
   const file = parseToml(text, source)
-  const placeOf = (path: KeyPath) => placeIn(file, path)
-  const result = fileSchema.safeParse(file.document)
+  return checked(file.document, (path) => placeIn(file, path), storeDir)
+}
+
+/** The block in an object with the fields of a `[[block]]` table; throws SettingsError, with `source` as what is to blame. */
+export function readBlock(fields: unknown, source: string, storeDir: StoreDir): Block {
+  const placeOf = (path: KeyPath): Place => {
+    const key = path.slice(2)
+    return { source, key: key.length === 0 ? null : formatKeyPath(key), line: null }
+  }
+  const [block] = checked({ block: [fields] }, placeOf, storeDir)
+  if (block === undefined) throw new Error('a list of one block has one')
+  return block
+}
+
+function checked(
+  document: unknown,
+  placeOf: (path: KeyPath) => Place,
+  storeDir: StoreDir,
+): readonly Block[] {
+  const result = fileSchema.safeParse(document)
   if (!result.success) {
     const schema = z.toJSONSchema(fileSchema, { io: 'input' }) as JsonSchema
     const names = {
       keysOf: (path: KeyPath) => tableKeys(schema, path),
       elsewhere: () => null,
     }
-    const written = { document: file.document, placeOf }
+    const written = { document, placeOf }
     throw new SettingsError('invalid', issueProblems(result.error.issues, written, names))
   }
   const foreign = checkBlockPaths(result.data.block, storeDir)

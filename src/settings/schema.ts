@@ -45,6 +45,16 @@ const server = section('server', 'Where Weir listens, and what it says of itself
     .describe(
       'Whether what Weir fetches with credentials may be had by whoever reaches it from other machines.',
     ),
+  page: flagField()
+    .prefault(true)
+    .describe(
+      'Whether everybody may see what Weir is doing, on its page and by its API; else only who has the admin token. Addresses of clients need it always.',
+    ),
+  admin_api: choiceField(['loopback', 'on', 'off'])
+    .prefault('loopback')
+    .describe(
+      'Where the API takes admin actions, each with the admin token: `loopback` where Weir listens for its own machine alone (a Unix socket too), `on` everywhere, `off` nowhere.',
+    ),
   drain_timeout: durationField(0)
     .prefault('30s')
     .describe('How long running transfers may still take after SIGTERM.'),

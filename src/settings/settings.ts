@@ -36,6 +36,10 @@ export type ServerSettings = {
   readonly hosts: readonly string[]
   /** Whether what was fetched with credentials may be had from other machines. */
   readonly exposePrivate: boolean
+  /** Whether everybody may see what Weir is doing. */
+  readonly page: boolean
+  /** Where the API takes admin actions. */
+  readonly adminApi: 'loopback' | 'on' | 'off'
   readonly drainTimeoutMs: number
 }
 

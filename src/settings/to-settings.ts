@@ -23,6 +23,8 @@ export function toSettings(
       priority: server.priority,
       hosts: server.hosts,
       exposePrivate: server.expose_private,
+      page: server.page,
+      adminApi: server.admin_api,
       drainTimeoutMs: server.drain_timeout,
     },
     cache: {

@@ -64,7 +64,7 @@ async function fromTransfer(
   { key, client, signal }: Asked,
 ): Promise<OpenedNar | UnopenedNar> {
   const isTrusted = (): boolean => trustedNow(answers, key) !== null
-  const body = deps.bodies.watch(key, coming, isTrusted)
+  const body = deps.bodies.watch(key, coming, isTrusted, transfer.progress.joined(client))
   try {
     await transfer.moreThan(0, signal)
   } catch (error) {

@@ -127,6 +127,7 @@ async function attempt(
       },
       fetched: (upstream, bytes) => {
         deps.meter.narFetched(upstream, bytes)
+        work.transfer.progress.fetched(upstream, bytes, deps.clock.nowMs())
       },
       sourceFailed: (failure) => {
         deps.suspects.note(key, failure, failures)

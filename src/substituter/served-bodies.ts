@@ -5,8 +5,11 @@ import { TransferBrokenError } from './transfer.ts'
 
 /** The bodies that are being handed out, so that a recall reaches those who are still reading. */
 export type ServedBodies = {
-  /** A body that breaks off once `isTrusted` says no, at a change of the policy; `key` is whose it is. */
-  watch(key: NarFileKey, body: NarBody, isTrusted: () => boolean): NarBody
+  /**
+   * A body that breaks off once `isTrusted` says no, at a change of the policy; `key` is whose it is. `left` is called once nobody reads it
+   * any more.
+   */
+  watch(key: NarFileKey, body: NarBody, isTrusted: () => boolean, left?: () => void): NarBody
   /** Breaks off those that are trusted no more; returns how many. */
   policyChanged(): number
 }
@@ -16,7 +19,7 @@ type Watched = { readonly isTrusted: () => boolean; isCut: boolean }
 export function createServedBodies(partial: Pick<PartialBodies, 'note'>): ServedBodies {
   const watched = new Set<Watched>()
   return {
-    watch(key, body, isTrusted) {
+    watch(key, body, isTrusted, left = () => undefined) {
       let handedOut = 0
       let isWhole = false
       const entry: Watched = { isTrusted, isCut: false }
@@ -45,6 +48,7 @@ export function createServedBodies(partial: Pick<PartialBodies, 'note'>): Served
         },
         async [Symbol.asyncDispose]() {
           watched.delete(entry)
+          left()
           if (handedOut > 0 && !isWhole) partial.note(key, body.etag)
           await body[Symbol.asyncDispose]()
         },

@@ -1,5 +1,6 @@
 import type { DeliveredNar, SourceFailure } from '../ports/nar-ingest.ts'
 import type { NarFile } from '../ports/nar-store.ts'
+import { TransferProgress } from './transfer-progress.ts'
 
 /**
  * Why a transfer ended without a NAR: nobody had it, nobody could tell, what came was wrong, it is trusted no more, or its file could not be
@@ -25,12 +26,14 @@ export class TransferBrokenError extends Error {
  * as long as anybody reads it, whatever becomes of its name.
  */
 export class Transfer {
+  readonly progress = new TransferProgress()
   #file: Pick<NarFile, 'read' | 'close'> | null = null
   #state: State = { kind: 'growing' }
   #released = 0
   #etag = ''
   #change = Promise.withResolvers<undefined>()
   #holders = 1
+  readonly #ended = Promise.withResolvers<undefined>()
 
   /** Bytes that may be handed out. */
   get released(): number {
@@ -52,6 +55,11 @@ export class Transfer {
     return this.#state.kind === 'failed' ? this.#state.failure : null
   }
 
+  /** Resolves once it is whole, or will not be. */
+  get ended(): Promise<unknown> {
+    return this.#ended.promise
+  }
+
   /** Gives it the file that it grows in. */
   attach(file: Pick<NarFile, 'read' | 'close'>): void {
     this.#file = file
@@ -70,6 +78,7 @@ export class Transfer {
     if (this.#etag === '') this.#etag = outcome.etag
     this.#state = { kind: 'complete' }
     this.#signal()
+    this.#ended.resolve(undefined)
   }
 
   /** Ends it; a transfer that is complete stays so, whatever becomes of keeping it. */
@@ -77,6 +86,7 @@ export class Transfer {
     if (this.#state.kind !== 'growing') return
     this.#state = { kind: 'failed', failure }
     this.#signal()
+    this.#ended.resolve(undefined)
   }
 
   /** Resolves when more than `bytes` bytes are released, or when nothing more will be. */

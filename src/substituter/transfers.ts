@@ -1,5 +1,6 @@
 import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
 import type { StorePathHash } from '../nix/store-path.ts'
+import { createArrivals, type NarOnItsWay } from './arrivals.ts'
 import { claimsFor, type TrustedAnswers } from './claims-for.ts'
 import type { Remainder } from './complete-transfer.ts'
 import { convertStored, type StoredSource } from './convert-stored.ts'
@@ -7,7 +8,6 @@ import { createCutOff } from './cut-off.ts'
 import type { Destination } from './destination.ts'
 import type { Inquiry } from './inquiry.ts'
 import { weirItself } from './ask-upstreams.ts'
-import { createFairQueue } from '../queue/fair-queue.ts'
 import type { UpstreamHealth } from '../ports/upstream-health.ts'
 import { createOneByOne } from '../keeper/one-by-one.ts'
 import { type RunDeps, runTransfer } from './run-transfer.ts'
@@ -15,6 +15,7 @@ import type { Storing, StoringAttempt } from '../keeper/storing.ts'
 import { createStreams, type RunningStream, type StreamDeps } from './streams.ts'
 import { createSourceHealth } from './source-health.ts'
 import { createSuspects } from './suspects.ts'
+import { createTransferPlaces } from './transfer-places.ts'
 import { Transfer } from './transfer.ts'
 import { createVerificationQueue } from './verification-queue.ts'
 
@@ -49,6 +50,8 @@ export type Transfers = {
   streamConverted(key: NarFileKey, from: StoredSource, client?: string): RunningStream
   /** Where a file was handed out as it came and is verified only now: resolves when that is known, which it hurries. */
   verified(key: NarFileKey): Promise<void>
+  /** Those that come from upstreams, for those who look on. */
+  onTheirWay(): readonly NarOnItsWay[]
   /** How many are on their way. */
   count(): number
   /** Whether a part of this file was handed out that turned out wrong. */
@@ -77,21 +80,17 @@ type Bring = (
   signal: AbortSignal,
 ) => Promise<Remainder | null>
 
-const shareOfOne = 0.75
-
 export function createTransfers(deps: TransferDeps): Transfers {
   const running = new Map<string, Entry>()
   const ends = new Set<Promise<void>>()
-  const places = createFairQueue({
-    places: deps.maxTransfers,
-    placesOfGroup: () => placesOfOne(deps),
-  })
+  const places = createTransferPlaces(deps)
   const suspects = createSuspects(deps.clock)
   const sources = createSourceHealth(deps.health, deps.clock)
   const runDeps = { ...deps, suspects, sources, oneByOne: createOneByOne() }
   const verifications = createVerificationQueue()
   const streams = createStreams(deps)
   const fetches = createCutOff()
+  const arrivals = createArrivals(deps.clock)
 
   /** Who comes after a failure gets a try of their own; what is trusted no more nobody gets. */
   const joinable = (name: string): Entry | null => {
@@ -187,11 +186,20 @@ export function createTransfers(deps: TransferDeps): Transfers {
 
   return {
     running: (key) => joinable(narFileName(key)),
-    start: (key, inquiry, client) =>
-      joinable(narFileName(key)) ?? begin(key, inquiry, fetching(key, inquiry), client),
+    start(key, inquiry, client) {
+      const joined = joinable(narFileName(key))
+      if (joined !== null) return joined
+      const begun = begin(key, inquiry, fetching(key, inquiry), client)
+      arrivals.began(key, inquiry, begun.transfer)
+      return begun
+    },
     convert: (key, from, client) =>
       joinable(narFileName(key)) ?? begin(key, from, converting(key, from), client),
-    stream: (key, inquiry, client) => streams.start(key, inquiry, fetching(key, inquiry), client),
+    stream(key, inquiry, client) {
+      const begun = streams.start(key, inquiry, fetching(key, inquiry), client)
+      arrivals.began(key, inquiry, begun.transfer)
+      return begun
+    },
     streamConverted: (key, from, client) => streams.start(key, from, converting(key, from), client),
     async verified(key) {
       const entry = running.get(narFileName(key))
@@ -200,6 +208,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
       // Why it failed is told once, where it was begun.
       await entry.verification.catch(() => undefined)
     },
+    onTheirWay: () => arrivals.list(),
     count: () => running.size,
     wasBroken: (key) => suspects.wasBroken(key),
     policyChanged() {
@@ -219,10 +228,4 @@ export function createTransfers(deps: TransferDeps): Transfers {
       while (ends.size > 0) await Promise.all(ends)
     },
   }
-}
-
-/** How many places the NARs of one upstream may take: where there are others, one that drips cannot hold them all. */
-function placesOfOne({ policy, isRemote, maxTransfers }: TransferDeps): number {
-  const remote = policy().upstreams.filter(({ name }) => isRemote(name))
-  return remote.length > 1 ? Math.max(1, Math.floor(maxTransfers * shareOfOne)) : maxTransfers
 }

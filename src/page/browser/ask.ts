@@ -39,7 +39,10 @@ export async function askTraffic(signal: AbortSignal): Promise<Traffic> {
 }
 
 export async function askTransfers(signal: AbortSignal): Promise<readonly RunningNar[]> {
-  return (await (await ask('/api/v1/transfers', signal)).json()) as readonly RunningNar[]
+  const answer = (await (await ask('/api/v1/transfers', signal)).json()) as {
+    readonly transfers: readonly RunningNar[]
+  }
+  return answer.transfers
 }
 
 /** Those after `after`, the latest first. */
@@ -48,5 +51,8 @@ export async function askDecisions(
   signal: AbortSignal,
 ): Promise<readonly Decision[]> {
   const address = `/api/v1/decisions?after=${after}&limit=${limit}`
-  return (await (await ask(address, signal)).json()) as readonly Decision[]
+  const answer = (await (await ask(address, signal)).json()) as {
+    readonly decisions: readonly Decision[]
+  }
+  return answer.decisions
 }
