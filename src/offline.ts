@@ -178,6 +178,7 @@ const emptyCatalog: Catalog = {
   totals: () => Promise.resolve({ count: 0, bytes: 0 }),
   leastRecentlyUsed: () => Promise.resolve([]),
   page: () => Promise.resolve([]),
+  search: () => Promise.resolve({ found: [], next: null }),
   putMissing: () => Promise.resolve([]),
   isRebuildDue: () => Promise.resolve(false),
   rebuilt: () => Promise.resolve(),

@@ -117,7 +117,7 @@ export type Decision = {
 /** `GET /api/v1/paths?q=GLOB&after=…&limit=…`: what is stored, by package name. */
 export type StoredPaths = {
   readonly paths: readonly StoredPath[]
-  /** Where the next page begins; `null` where this is the last. */
+  /** Where the next page begins; `null` where this is the last. A page may have few paths, or none, and a next all the same. */
   readonly next: string | null
 }
 
@@ -136,7 +136,7 @@ export type StoredPath = {
   readonly upstreams: readonly string[]
 }
 
-/** Which stored paths: those whose name matches the glob, at most `limit`, that come after `after`. */
+/** Which stored paths: those whose name matches the glob, those recorded last first, at most `limit`, that come after `after`. */
 export type PathQuery = {
   /** `*` and `?` as in a rule's `packages`, over the name; a hash or a whole store path is itself. Without either, what contains it. */
   readonly text: string

@@ -1,3 +1,4 @@
+import pLimit from 'p-limit'
 import type { Policy } from '../policy/policy.ts'
 import type { Catalog } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -15,7 +16,7 @@ export type ActivityDeps = {
   readonly publicKey: string
   readonly clock: Clock
   readonly recorder: Recorder
-  readonly catalog: Pick<Catalog, 'find' | 'page'>
+  readonly catalog: Pick<Catalog, 'find' | 'search'>
   readonly health: Pick<UpstreamHealth, 'state'>
   readonly network: () => NetworkState
   readonly policy: () => Policy
@@ -31,6 +32,8 @@ export type ActivityDeps = {
 
 export function createActivity(deps: ActivityDeps): Activity {
   const { version, startedMs, publicKey, recorder } = deps
+  // Each takes the catalog's time: they wait for each other, and not requests for them.
+  const oneSearch = pLimit(1)
   return {
     overview(origin) {
       const { epoch, enforce, rules, blocks } = deps.policy()
@@ -51,6 +54,6 @@ export function createActivity(deps: ActivityDeps): Activity {
     traffic: () => recorder.traffic(),
     transfers: () => deps.transfers().toSorted((one, other) => one.startedMs - other.startedMs),
     decisions: (after, limit) => recorder.decisions(after, limit),
-    paths: (query, signal) => searchStored(deps.catalog, query, signal),
+    paths: (query, signal) => oneSearch(() => searchStored(deps.catalog, query, signal)),
   }
 }

@@ -1,6 +1,7 @@
 import type { Answered } from '../ports/http-meter.ts'
 import type { Traffic } from './activity.ts'
 import { createLatencySteps } from './latency-steps.ts'
+import { createStepClock } from './step-clock.ts'
 
 /** What passes, counted in steps of time. */
 export type TrafficSteps = {
@@ -21,74 +22,71 @@ export type TrafficOptions = {
 }
 
 /** What is counted of a step, in a row of numbers. */
-const columns = ['narinfos', 'nars', 'narHits', 'narMisses', 'sent', 'fetched'] as const
-type Column = (typeof columns)[number]
-const width = columns.length
+const columns = { narinfos: 0, nars: 1, narHits: 2, narMisses: 3, sent: 4, fetched: 5 } as const
+type Column = (typeof columns)[keyof typeof columns]
+const width = 6
 
-export function createTrafficSteps({ startedMs, stepMs, steps }: TrafficOptions): TrafficSteps {
+export function createTrafficSteps(options: TrafficOptions): TrafficSteps {
   // One more than are shown: the step that runs.
-  const slots = steps + 1
+  const slots = options.steps + 1
   const counts = new Float64Array(slots * width)
   const latencies = createLatencySteps(slots)
-  const first = Math.floor(startedMs / stepMs)
-  let current = first
-
-  /** The slot of now. A clock that was set back counts to the step that it was in. */
-  const slotAt = (nowMs: number): number => {
-    const step = Math.floor(nowMs / stepMs)
-    if (step > current) {
-      for (let next = Math.max(current + 1, step - slots + 1); next <= step; next += 1) {
-        counts.fill(0, (next % slots) * width, (next % slots) * width + width)
-        latencies.clear(next % slots)
-      }
-      current = step
-    }
-    return current % slots
-  }
+  const steps = createStepClock(options, (slot) => {
+    counts.fill(0, slot * width, slot * width + width)
+    latencies.clear(slot)
+  })
   const add = (column: Column, amount: number, nowMs: number): void => {
-    const index = slotAt(nowMs) * width + columns.indexOf(column)
+    const index = steps.slotAt(nowMs) * width + column
     counts[index] = (counts[index] ?? 0) + amount
   }
   return {
     answered({ object, result }, nowMs) {
-      add(object === 'nar' ? 'nars' : 'narinfos', 1, nowMs)
+      add(object === 'nar' ? columns.nars : columns.narinfos, 1, nowMs)
       if (object !== 'nar') return
-      if (result === 'hit') add('narHits', 1, nowMs)
-      else if (result === 'miss') add('narMisses', 1, nowMs)
+      if (result === 'hit') add(columns.narHits, 1, nowMs)
+      else if (result === 'miss') add(columns.narMisses, 1, nowMs)
     },
     narinfoTook(seconds, nowMs) {
-      latencies.add(slotAt(nowMs), seconds)
+      latencies.add(steps.slotAt(nowMs), seconds)
     },
     sent(bytes, nowMs) {
-      add('sent', bytes, nowMs)
+      add(columns.sent, bytes, nowMs)
     },
     fetched(bytes, nowMs) {
-      add('fetched', bytes, nowMs)
+      add(columns.fetched, bytes, nowMs)
     },
-    traffic(nowMs) {
-      slotAt(nowMs)
-      const oldest = Math.max(first, current - steps)
-      const over = Array.from({ length: current - oldest }, (_, index) => oldest + index)
-      const of = (column: Column) => (step: number) =>
-        counts[(step % slots) * width + columns.indexOf(column)] ?? 0
-      const perSecond = (column: Column): readonly number[] => {
-        const count = of(column)
-        return over.map((step) => (count(step) * 1000) / stepMs)
-      }
-      const quantile = (share: number) => (step: number) =>
-        latencies.quantileMs(step % slots, share)
-      return {
-        stepMs,
-        timesMs: over.map((step) => (step + 1) * stepMs),
-        narinfosPerSecond: perSecond('narinfos'),
-        narsPerSecond: perSecond('nars'),
-        sentBytesPerSecond: perSecond('sent'),
-        fetchedBytesPerSecond: perSecond('fetched'),
-        narHitRatio: over.map((step) => ratio(of('narHits')(step), of('narMisses')(step))),
-        narinfoMedianMs: over.map(quantile(0.5)),
-        narinfoP95Ms: over.map(quantile(0.95)),
-      }
-    },
+    traffic: (nowMs) =>
+      trafficOf(options.stepMs, steps.over(nowMs), {
+        count: (slot, column) => counts[slot * width + column] ?? 0,
+        quantileMs: (slot, quantile) => latencies.quantileMs(slot, quantile),
+      }),
+  }
+}
+
+type Counted = {
+  readonly count: (slot: number, column: Column) => number
+  readonly quantileMs: (slot: number, quantile: number) => number | null
+}
+
+function trafficOf(
+  stepMs: number,
+  over: readonly { readonly slot: number; readonly endMs: number }[],
+  { count, quantileMs }: Counted,
+): Traffic {
+  const perSecond = (column: Column): readonly number[] =>
+    over.map(({ slot }) => (count(slot, column) * 1000) / stepMs)
+  return {
+    stepMs,
+    timesMs: over.map(({ endMs }) => endMs),
+    narinfosPerSecond: perSecond(columns.narinfos),
+    narsPerSecond: perSecond(columns.nars),
+    sentBytesPerSecond: perSecond(columns.sent),
+    fetchedBytesPerSecond: perSecond(columns.fetched),
+    narHitRatio: over.map(({ slot }) =>
+      ratio(count(slot, columns.narHits), count(slot, columns.narMisses)),
+    ),
+    narinfoMedianMs: over.map(({ slot }) => quantileMs(slot, 0.5)),
+    narinfoP95Ms: over.map(({ slot }) => quantileMs(slot, 0.95)),
   }
 }
 

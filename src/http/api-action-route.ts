@@ -70,8 +70,7 @@ async function bodyOf(request: IncomingMessage, response: ServerResponse): Promi
   if (request.headers.expect !== undefined) response.writeContinue()
   const text = await readBody(request, maxBodyBytes)
   if (text === null) {
-    const headers = { connection: 'close' }
-    replyProblem(response, 413, `a request has at most ${maxBodyBytes} bytes`, headers)
+    replyProblem(response, 413, `a request has at most ${maxBodyBytes} bytes`)
     return undefined
   }
   try {

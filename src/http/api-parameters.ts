@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { BadRequestError } from '../admin/bad-request-error.ts'
-import { parseNarFileName } from '../nix/nar-key.ts'
+import { isPlace } from '../activity/search-stored.ts'
 
 const maxText = 300
 
@@ -16,11 +16,7 @@ export const pathsParameters = z.strictObject({
     .string()
     .max(maxText, { error: `at most ${maxText} characters` })
     .default(''),
-  after: z
-    .string()
-    .refine((text) => parseNarFileName(text) !== null, { error: 'the `next` of an answer' })
-    .nullable()
-    .default(null),
+  after: z.string().refine(isPlace, { error: 'the `next` of an answer' }).nullable().default(null),
   limit: wholeNumber(1, 1000).default(100),
 })
 

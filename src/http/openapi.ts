@@ -68,13 +68,15 @@ const operationsByReading: Readonly<Record<ApiReading, ReadingOperation>> = {
     ],
   },
   paths: {
-    summary: 'What is stored, in the order of the hashes',
+    summary: 'What is stored, the latest first',
     answer: 'Paths',
     parameters: [
       query('q', 'A part of a name, a glob over names, a hash or a store path.', {
         ...{ type: 'string', maxLength: 300, default: '' },
       }),
-      query('after', 'The `next` of an answer.', { type: 'string' }),
+      query('after', 'The `next` of an answer; one may have fewer than `limit` paths.', {
+        type: 'string',
+      }),
       limit(1000),
     ],
   },
@@ -165,10 +167,10 @@ function reference(name: string): Json {
 
 /** Without a word on what is not named: fields may be added. */
 function jsonSchema(schema: z.ZodType): Json {
-  const { $schema: _, ...made } = z.toJSONSchema(schema, {
+  const made = z.toJSONSchema(schema, {
     override: ({ jsonSchema: each }) => {
       if (each.additionalProperties === false) delete each.additionalProperties
     },
   })
-  return made
+  return Object.fromEntries(Object.entries(made).filter(([name]) => name !== '$schema'))
 }

@@ -36,6 +36,21 @@ export type UnmeasuredNar = Omit<StoredNar, 'diskBytes'>
 /** What eviction goes by. */
 export type UsedNar = Pick<StoredNar, 'key' | 'diskBytes' | 'usedAtMs'>
 
+/** What to look for, and where: among so many records (`span`) that were recorded before the one at `before`, or the latest. */
+export type CatalogSearch = {
+  /** A part of the store path's name; empty for any. */
+  readonly text: string
+  readonly before: number | null
+  readonly span: number
+}
+
+export type CatalogFindings = {
+  /** Those recorded last first, with their places; among them may be some whose names do not have the text. */
+  readonly found: readonly { readonly place: number; readonly stored: StoredNar }[]
+  /** The place before which to look next; `null` where nothing is left. */
+  readonly next: number | null
+}
+
 /** The index over the store: derived, so that losing it costs nothing but time. */
 export type Catalog = {
   /** All NARs of a store path, most recently stored first; usually one. */
@@ -54,6 +69,8 @@ export type Catalog = {
   leastRecentlyUsed(limit: number, after: UsedNar | null): Promise<readonly UsedNar[]>
   /** At most `limit` records, in an order of their own, that come after the one of `after`; from the first where it is `null`. */
   page(after: NarFileKey | null, limit: number): Promise<readonly StoredNar[]>
+  /** Looks through a part of the records, which takes as long as it is. */
+  search(search: CatalogSearch): Promise<CatalogFindings>
   /** Whether it was made anew and may lack records of what is stored: until `rebuilt`. */
   isRebuildDue(): Promise<boolean>
   /** Notes that everything that is stored was looked through. */

@@ -5,13 +5,12 @@ import type { Catalog, StoredNar } from '../ports/catalog.ts'
 /** So few that reading and parsing them holds nobody up for more than some milliseconds. */
 const pageSize = 100
 
-/** What is recorded after a key, or everything, page by page, in the order of the paths' hashes; requests go between. */
+/** Everything that is recorded, page by page, in the order of the paths' hashes; requests go between. */
 export async function* recordPages(
   catalog: Pick<Catalog, 'page'>,
   signal: AbortSignal,
-  from: NarFileKey | null = null,
 ): AsyncGenerator<readonly StoredNar[]> {
-  let after = from
+  let after: NarFileKey | null = null
   for (;;) {
     signal.throwIfAborted()
     const page: readonly StoredNar[] = await catalog.page(after, pageSize)

@@ -40,6 +40,7 @@ export function catalogContract(t: Test, open: () => Promise<Catalog>): void {
   findingContract(behaves)
   claimsContract(behaves)
   pagingContract(behaves)
+  searchContract(behaves)
   touchingContract(behaves)
   countingContract(behaves)
   batchingContract(behaves)
@@ -295,6 +296,45 @@ function touchingContract(behaves: Behaves): void {
         )
         t.equal(new Set(seen.map(({ key }) => narFileName(key))).size, all.length)
         t.equal(seen.length, all.length, `${limit} at a time`)
+      }
+    },
+  )
+}
+
+function searchContract(behaves: Behaves): void {
+  const named = (path: string, name: string): StoredNar => {
+    const { storePathHash } = narKey(path, '0')
+    const lines = [`StorePath: /nix/store/${storePathHash}-${name}`, 'References: glibc-2.39', '']
+    return record(path, '0', { claim: Buffer.from(lines.join('\n')) })
+  }
+
+  behaves(
+    'what has a text in its name is found, those recorded last first, a part at a time',
+    async (t, catalog) => {
+      const all = ['hello', 'glibc', 'hello-dev', 'xz'].map((name, index) =>
+        named(String(index), name),
+      )
+      for (const each of all) await catalog.put(each)
+      const find = async (text: string, span: number) => {
+        const seen: string[] = []
+        let before: number | null = null
+        do {
+          const { found, next } = await catalog.search({ text, before, span })
+          for (const { stored, place } of found) {
+            t.ok(before === null || place < before)
+            seen.push(narFileName(stored.key))
+          }
+          before = next
+        } while (before !== null)
+        return seen
+      }
+      const files = (...indexes: readonly number[]) =>
+        all.filter((_, index) => indexes.includes(index)).map(({ key }) => narFileName(key))
+      for (const span of [1, 2, 3, 100]) {
+        t.strictSame(await find('hello', span), files(0, 2).toReversed())
+        t.strictSame(await find('glibc', span), files(1), 'references are no names')
+        t.strictSame(await find('', span), files(0, 1, 2, 3).toReversed())
+        t.strictSame(await find('Hello', span), [])
       }
     },
   )

@@ -48,6 +48,7 @@ export function mendedCatalog(initial: Catalog, { renew, renewed }: MendDeps): C
     totals: () => on((catalog) => catalog.totals()),
     leastRecentlyUsed: (limit, after) => on((catalog) => catalog.leastRecentlyUsed(limit, after)),
     page: (after, limit) => on((catalog) => catalog.page(after, limit)),
+    search: (search) => on((catalog) => catalog.search(search)),
     isRebuildDue: () => on((catalog) => catalog.isRebuildDue()),
     rebuilt: () => on((catalog) => catalog.rebuilt()),
     async close() {

@@ -90,6 +90,16 @@ function catalogIn(database: DatabaseSync, checkpointer: Checkpointer): Catalog 
           .all(...(after === null ? ['', '', ''] : keyParameters(after)), limit)
           .map(withWitnesses),
       ),
+    search: ({ text, before, span }) =>
+      promised(() => {
+        const from = before ?? Number.MAX_SAFE_INTEGER
+        const found = statements.search.all(from, span, text)
+        const last = statements.lastOfSpan.get(from, span - 1)
+        return {
+          found: found.map((row) => ({ place: Number(row['place']), stored: withWitnesses(row) })),
+          next: last === undefined ? null : Number(last['place']),
+        }
+      }),
     isRebuildDue: () => promised(() => statements.isRebuildDue.get() !== undefined),
     rebuilt: () =>
       promised(() => {
