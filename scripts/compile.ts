@@ -1,6 +1,6 @@
 /**
- * Makes `dist`, what the packed package runs: Node strips no types below node_modules. The WebAssembly build of liblzma is
- * copied into it, for as a dependency its package would want a compiler when it is installed (docs/decisions).
+ * Makes `dist`, what the packed package runs: Node strips no types below node_modules. What the page shows in a browser is in it, and
+ * a copy of liblzma's WebAssembly build, for as a dependency its package would want a compiler when it is installed (docs/decisions).
  */
 import { execFileSync } from 'node:child_process'
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -12,12 +12,17 @@ const dist = join(root, 'dist')
 const vendored = join(dist, 'vendor', 'node-liblzma')
 
 rmSync(dist, { recursive: true, force: true })
-execFileSync(
-  process.execPath,
-  [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')],
-  { stdio: 'inherit' },
-)
+compile('-p', 'tsconfig.build.json')
+compile('-p', 'src/page/browser', '--noEmit', 'false', '--rootDir', 'src', '--outDir', 'dist')
+for (const file of ['style.css', 'icon.svg']) {
+  cpSync(join(root, 'src/page', file), join(dist, 'page', file))
+}
 vendorLiblzma()
+
+function compile(...args: readonly string[]): void {
+  const tsc = join(root, 'node_modules/typescript/bin/tsc')
+  execFileSync(process.execPath, [tsc, ...args], { cwd: root, stdio: 'inherit' })
+}
 
 function vendorLiblzma(): void {
   const library = dirname(dirname(fileURLToPath(import.meta.resolve('node-liblzma/wasm'))))

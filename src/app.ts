@@ -16,6 +16,7 @@ import { createRequestIds } from './http/request-id.ts'
 import { ownNames } from './http/own-names.ts'
 import { formatCacheInfo } from './nix/cache-info.ts'
 import { formatPublicKey, publicKeyOf, type SecretKey } from './nix/signature.ts'
+import { createPages } from './page/pages.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Log } from './ports/log.ts'
 import { takesActions } from './settings/admin-api.ts'
@@ -77,12 +78,15 @@ export async function startApp(options: AppOptions): Promise<App> {
   const started = { version, publicKey, configuration: options.configuration, atMs: clock.nowMs() }
   let isDraining = false
   let address = ''
-  const server = createHttpServer({
-    ...core,
-    ...{ admin, actions },
+  const shown = {
     activity: assembleActivity(core, started, clock),
     plainPolicy: () =>
       plainPolicy({ policy: core.policy.current(), recalled: core.recalls.blocks() }),
+  }
+  const server = createHttpServer({
+    ...core,
+    ...{ admin, actions, ...shown },
+    pages: createPages({ ...shown, admin, version, clock }),
     isPublic: () => core.policy.settings().server.page,
     takesActions: () => takesActions(core.policy.settings().server),
     isAdmin: (token) => isToken(token, adminToken),

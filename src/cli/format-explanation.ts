@@ -1,4 +1,5 @@
 import type { Explanation, ExplainedNar } from '../admin/explanation.ts'
+import { sourceWords } from '../admin/explanation-words.ts'
 import { formatTable, indent, wrap } from './columns.ts'
 import { formatServed } from './format-recall.ts'
 import { describeRule } from './describe-rule.ts'
@@ -7,13 +8,6 @@ import { isoTime, mebibytes } from './words.ts'
 
 const columns = 96
 
-const asked: Readonly<Record<Explanation['source'], string>> = {
-  live: 'asked just now',
-  remembered: 'as they answered an earlier request',
-  stored: 'as they answered when it was stored; --live asks them now',
-  nothing: 'not asked yet; --live asks them now',
-}
-
 /** An explanation for people, in blocks: the verdict first. */
 export function formatExplanation(explanation: Explanation, headline: string | null): string {
   const { path, rule, upstreams, stored, refusedReferences, served, events, source } = explanation
@@ -21,7 +15,7 @@ export function formatExplanation(explanation: Explanation, headline: string | n
     headline === null ? '' : paragraph(headline),
     verdict(explanation),
     section('Rule', path === null ? 'nobody says what its name is\n' : describeRule(rule)),
-    section(`Upstreams, ${asked[source]}`, formatUpstreams(upstreams, rule?.name ?? null)),
+    section(`Upstreams, ${asked(source)}`, formatUpstreams(upstreams, rule?.name ?? null)),
     section('Stored', stored.length === 0 ? 'nothing\n' : formatStored(stored)),
     section('References that would be refused', formatReferences(refusedReferences)),
     section('Given to', served.length === 0 ? 'nobody\n' : formatServed(served)),
@@ -33,6 +27,11 @@ export function formatExplanation(explanation: Explanation, headline: string | n
     ),
   ]
   return blocks.filter((block) => block !== '').join('\n')
+}
+
+function asked(source: Explanation['source']): string {
+  const isOld = source === 'stored' || source === 'nothing'
+  return isOld ? `${sourceWords[source]}; --live asks them now` : sourceWords[source]
 }
 
 function verdict(explanation: Explanation): string {

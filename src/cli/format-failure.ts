@@ -5,7 +5,7 @@ import type { CaseResult } from '../policy-test/run-case.ts'
 import { explainRule } from '../admin/explain-rule.ts'
 import { formatTable, indent } from './columns.ts'
 import { describeRule } from './describe-rule.ts'
-import { describeSignature } from './format-upstreams.ts'
+import { describeSignature } from '../admin/explanation-words.ts'
 
 /** Why a case is not as expected: both verdicts, the rule that decided, and what became of each claim. */
 export function formatFailure(

@@ -1,5 +1,5 @@
 import type { ExplainedClaim, ExplainedUpstream } from '../admin/explanation.ts'
-import type { SignatureEvidence, Voucher } from '../policy/verdict.ts'
+import { answerWords, describeSignature, describeVoucher } from '../admin/explanation-words.ts'
 import { indent } from './columns.ts'
 import { count } from './words.ts'
 
@@ -16,15 +16,6 @@ export function formatUpstreams(
       return `${said}${why}\n${claim === null ? '' : indent(formatClaim(claim, decided), width + 2)}`
     })
     .join('')
-}
-
-const answerWords: Readonly<Record<ExplainedUpstream['answer'], string>> = {
-  trusted: 'trusted',
-  refused: 'REFUSED',
-  absent: 'does not have it',
-  unknown: 'could not tell',
-  'not-asked': 'not asked',
-  awaited: 'has not answered yet',
 }
 
 function formatClaim(claim: ExplainedClaim, decided: string | null): string {
@@ -44,31 +35,4 @@ function formatClaim(claim: ExplainedClaim, decided: string | null): string {
     ),
   ]
   return facts.map(([name, value]) => `${name.padEnd('signature'.length)}  ${value}\n`).join('')
-}
-
-function describeVoucher(voucher: Voucher): string {
-  switch (voucher.kind) {
-    case 'signature':
-      return `since ${voucher.keyName} vouches for it`
-    case 'content-address':
-      return 'since its content address proves it'
-    case 'insecure':
-      return 'without a signature: the upstream is insecure_unsigned'
-  }
-}
-
-/** What a signature turned out to be, in words. */
-export function describeSignature({ result }: SignatureEvidence): string {
-  switch (result) {
-    case 'vouches':
-      return 'valid, and this key may vouch here'
-    case 'valid':
-      return 'valid, but this key may not vouch here'
-    case 'bad-signature':
-      return 'WRONG: it does not verify under the key that Weir holds'
-    case 'unknown-key':
-      return 'a key that Weir does not hold'
-    case 'blocked-key':
-      return 'a key that was recalled'
-  }
 }

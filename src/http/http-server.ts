@@ -21,6 +21,7 @@ import { answerNarinfo } from './narinfo-route.ts'
 import { answerNar } from './nar-route.ts'
 import { replyUnknown } from './no-claim.ts'
 import { type OwnNames, refusalOf } from './own-names.ts'
+import { answerPage, type PageRouteDeps } from './page-route.ts'
 import { answerRealisation } from './realisation-route.ts'
 import { reply, replyText } from './reply.ts'
 import type { NameRequest } from './request-id.ts'
@@ -28,7 +29,8 @@ import { parseRoute, type Route } from './route.ts'
 
 export type HttpDeps = ExplainRouteDeps &
   ApiDeps &
-  ActionRouteDeps & {
+  ActionRouteDeps &
+  PageRouteDeps & {
     readonly substituter: Substituter
     readonly buildLogs: BuildLogs
     readonly realisations: Realisations
@@ -134,7 +136,8 @@ function isAllowed(
   request: IncomingMessage,
   response: ServerResponse,
 ): boolean {
-  const refusal = deps.own === null ? null : refusalOf(request, deps.own)
+  const isPage = route.kind === 'page'
+  const refusal = deps.own === null ? null : refusalOf(request, deps.own, { isPage })
   if (refusal === 'foreign-host') {
     // Not 403 or 404: to a Nix client these mean "not there", and it would remember them.
     replyText(
@@ -176,6 +179,10 @@ async function dispatch(
       return
     case 'explain':
       await answerExplain(deps, request, response, route)
+      return
+    case 'page':
+    case 'asset':
+      await answerPage(deps, request, response, route, signal)
       return
     case 'api':
       await orProblem(response, () => answerApi(deps, request, response, route, signal))

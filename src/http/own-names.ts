@@ -30,19 +30,31 @@ export function ownNames(
 
 /**
  * Why a request must not be answered: a Host that is not Weir's (a browser was led here by a name of somebody else's, DNS
- * rebinding), or another site's page that asks. `null` where it may be.
+ * rebinding), or another site's page that asks. `null` where it may be: also where a link on another site leads a person to one
+ * of the pages, of which that site sees nothing.
  */
 export function refusalOf(
   request: IncomingMessage,
   own: OwnNames,
+  { isPage }: { readonly isPage: boolean },
 ): 'foreign-host' | 'cross-site' | null {
   const host = request.headers.host
   if (host === undefined || !isOwn(hostName(host), own)) return 'foreign-host'
   const site = request.headers['sec-fetch-site']
-  if (site !== undefined && site !== 'same-origin' && site !== 'none') return 'cross-site'
+  const isForeign = site !== undefined && site !== 'same-origin' && site !== 'none'
+  if (isForeign && !(isPage && isVisit(request))) return 'cross-site'
   const { origin } = request.headers
   if (origin !== undefined && URL.parse(origin)?.host !== host.toLowerCase()) return 'cross-site'
   return null
+}
+
+/** Whether a browser opens what it asks for in a window of its own. */
+function isVisit({ method, headers }: IncomingMessage): boolean {
+  return (
+    method === 'GET' &&
+    headers['sec-fetch-mode'] === 'navigate' &&
+    headers['sec-fetch-dest'] === 'document'
+  )
 }
 
 function isOwn(name: string, own: OwnNames): boolean {

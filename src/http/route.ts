@@ -1,5 +1,6 @@
 import { type DrvOutput, parseDrvOutputFile } from '../nix/drv-output.ts'
 import { type NarFileKey, parseNarFileName } from '../nix/nar-key.ts'
+import { type PageRoute, parsePageRoute } from './page-route.ts'
 import { parseBaseName, parseStorePathHash, type StorePathHash } from '../nix/store-path.ts'
 import { apiPrefix, type ApiRoute, apiRoute } from './api-endpoints.ts'
 
@@ -17,6 +18,7 @@ export type Route =
   | { readonly kind: 'healthz' }
   | { readonly kind: 'readyz' }
   | { readonly kind: 'metrics' }
+  | PageRoute
   /** The rest of the cache protocol (debuginfo), until it can be vouched for; and anything else. */
   | { readonly kind: 'not-served' }
 
@@ -68,7 +70,11 @@ export function parseRoute(target: string): Route {
   if (path.startsWith(apiPrefix)) {
     return apiRoute(path.slice(apiPrefix.length), query === -1 ? '' : target.slice(query + 1))
   }
-  return fixedRoutes.get(path) ?? notServed
+  return (
+    fixedRoutes.get(path) ??
+    parsePageRoute(path, query === -1 ? '' : target.slice(query + 1)) ??
+    notServed
+  )
 }
 
 /** Nix asks with `:` and `!` as they are; what stands in between may have escaped them. No other escape is known. */

@@ -73,7 +73,7 @@ export type IngestEvents = {
   released(bytes: number, etag: string): void
   /** A source was left for the next one. */
   sourceFailed(failure: SourceFailure): void
-  /** Bytes that a source's network transfer took. */
+  /** So many more bytes came from a source over the network: told as they come, and once at its end. */
   fetched(upstream: string, bytes: number): void
   /** Without a file to write to: the file's next bytes, the receiver's to keep. Resolves once they were taken; some of them wait, not many. */
   piece(bytes: Uint8Array<ArrayBuffer>): Promise<void>

@@ -41,6 +41,13 @@ const routes: readonly (readonly [target: string, Route])[] = [
   [`///nar/${nar}`, { kind: 'nar', key }],
   [`/log/${drv}`, { kind: 'log', derivation: drv }],
   ['//nix-cache-info?', { kind: 'cache-info' }],
+  ['/', { kind: 'page', page: 'status' }],
+  ['/policy?x', { kind: 'page', page: 'policy' }],
+  ['/search', { kind: 'page', page: 'search', text: '', after: null }],
+  ['/search?q=+a%20b%3C&after=x', { kind: 'page', page: 'search', text: 'a b<', after: 'x' }],
+  [`/path/${hashText}`, { kind: 'page', page: 'path', hash, isLive: false }],
+  [`/path/${hashText}?live`, { kind: 'page', page: 'path', hash, isLive: true }],
+  ['/ui/0123/browser/main.js', { kind: 'asset', address: '/ui/0123/browser/main.js' }],
 ]
 for (const [target, expected] of routes) {
   t.test(`${target} is the route ${expected.kind}`, async (t) => {
@@ -65,7 +72,6 @@ const unserved: Readonly<Record<string, readonly string[]>> = {
     '/catalog.sqlite',
     '/nar/',
     '/nar',
-    '/',
     '',
     '*',
   ],
@@ -120,6 +126,12 @@ const unserved: Readonly<Record<string, readonly string[]>> = {
     '/Nix-Cache-Info',
     '/nix-cache-info/',
     '/healthz/x',
+    '/path/',
+    `/path/${hashText}-hello-2.12`,
+    `/path/${hashText}/`,
+    '/policy/',
+    '/Search',
+    '/ui',
   ],
 }
 for (const [what, targets] of Object.entries(unserved)) {
@@ -214,6 +226,13 @@ t.test('a target is never more than its route says, and never throws', async () 
         case 'api-action':
         case 'api-unknown':
           ok(target.includes('/api/v1/'))
+          break
+        case 'page':
+          if (route.page === 'path') ok(/^[0-9a-df-np-sv-z]{32}$/.test(route.hash))
+          if (route.page === 'search') ok(route.text.length <= 300)
+          break
+        case 'asset':
+          ok(route.address.startsWith('/ui/'))
           break
         case 'cache-info':
         case 'public-key':
@@ -329,13 +348,14 @@ t.test('a range is the bytes that slicing would give', async () => {
 
 /* Own names. */
 
-const requestOf = (headers: IncomingHttpHeaders): IncomingMessage => {
+const requestOf = (headers: IncomingHttpHeaders, method = 'GET'): IncomingMessage => {
   const request = new IncomingMessage(new Socket())
   request.headers = headers
+  request.method = method
   return request
 }
 const refusal = (own: OwnNames, host: string | undefined, more: IncomingHttpHeaders = {}) =>
-  refusalOf(requestOf({ ...(host !== undefined && { host }), ...more }), own)
+  refusalOf(requestOf({ ...(host !== undefined && { host }), ...more }), own, { isPage: false })
 
 const loopback = ownNames('127.0.0.1', 'machine', ['weir.example.org'])
 const everywhere = ownNames('0.0.0.0', 'Machine', ['weir.example.org'])
@@ -426,6 +446,30 @@ t.test("another site's page is refused, a person and Weir's own page are not", a
     'cross-site',
   )
   t.equal(refusal(loopback, 'evil.example', { origin: 'http://evil.example' }), 'foreign-host')
+})
+
+t.test('a link on another site opens a page, and nothing else', async (t) => {
+  const visit = {
+    host: 'localhost:8484',
+    'sec-fetch-site': 'cross-site',
+    'sec-fetch-mode': 'navigate',
+    'sec-fetch-dest': 'document',
+  }
+  const open = (headers: IncomingHttpHeaders, { isPage = true, method = 'GET' } = {}) =>
+    refusalOf(requestOf({ ...visit, ...headers }, method), loopback, { isPage })
+  t.equal(open({}), null)
+  t.equal(open({ 'sec-fetch-site': 'same-site' }), null)
+  t.equal(open({}, { isPage: false }), 'cross-site', 'what is no page stays refused')
+  t.equal(open({}, { method: 'POST' }), 'cross-site')
+  t.equal(open({}, { method: 'HEAD' }), 'cross-site')
+  for (const dest of ['iframe', 'frame', 'embed', 'object', 'script', 'empty', '']) {
+    t.equal(open({ 'sec-fetch-dest': dest }), 'cross-site', `as ${dest}`)
+  }
+  for (const mode of ['no-cors', 'cors', 'nested-navigate', '']) {
+    t.equal(open({ 'sec-fetch-mode': mode }), 'cross-site', `by ${mode}`)
+  }
+  t.equal(open({ origin: 'https://evil.example' }), 'cross-site')
+  t.equal(open({ host: 'evil.example' }), 'foreign-host')
 })
 
 t.test('no name of somebody else is ever Weir’s own', async () => {

@@ -6,6 +6,7 @@ import t from 'tap'
 import { prepareLab } from '../lab/lab-caches.ts'
 import { createNixClient } from '../lab/nix-client.ts'
 import { quickcheck } from '../lab/quickcheck.ts'
+import { rawGet } from '../lab/raw-client.ts'
 import { mustRun } from '../lab/run-command.ts'
 import { startUpstream } from '../lab/upstream-server.ts'
 import { startWeir } from '../lab/weir-process.ts'
@@ -39,4 +40,21 @@ t.test('the packed package installs without a compiler, and serves', async (t) =
   const config = { upstreams: [{ name: 'lab', url: upstream.url, keys: [lab.publicKey] }] }
   await using weir = await startWeir({ main, config })
   await t.resolves(quickcheck(client, weir.url), 'xz is decoded by what the package brings along')
+  const { body } = await rawGet(`${weir.url}/`)
+  const folder = /\/ui\/[0-9a-f]+\//.exec(body.toString())?.[0] ?? ''
+  const files = [
+    'style.css',
+    'icon.svg',
+    'uplot.css',
+    'uplot.js',
+    'browser/main.js',
+    'view/html.js',
+  ]
+  for (const file of files) {
+    t.equal(
+      (await rawGet(`${weir.url}${folder}${file}`)).status,
+      200,
+      `the page's ${file} is in it`,
+    )
+  }
 })
