@@ -72,7 +72,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     resources,
   )
   const ownKey = publicKeyOf(key)
-  const admin = createAdmin({ ...core, log, levels: log, ownKey, load: options.load })
+  const { load } = options
+  const admin = createAdmin({ ...core, log, meter: core.metrics, levels: log, ownKey, load })
   const { listen: where, storeDir, priority, hosts, drainTimeoutMs } = settings.server
   const actions = createActions({ admin, pinning: core.pinning, storeDir })
   const started = { version, publicKey, configuration: options.configuration, atMs: clock.nowMs() }
@@ -97,7 +98,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     tracer,
     cacheInfo: formatCacheInfo({ storeDir, wantMassQuery: true, priority }),
     publicKey,
-    metrics: () => core.metrics.expose(),
+    metrics: core.metrics.expose,
     isReady: () => !isDraining,
     own: where.kind === 'unix' ? null : ownNames(where.host, hostname(), hosts),
   })

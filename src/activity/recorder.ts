@@ -11,7 +11,8 @@ import {
 } from './upstream-counts.ts'
 
 /** What is recorded of the events that are measured. */
-export type RecordedEvents = HttpMeter & Pick<Meter, 'upstreamAnswered' | 'narFetched'>
+export type RecordedEvents = Pick<HttpMeter, 'requested' | 'answered'> &
+  Pick<Meter, 'upstreamAnswered' | 'narFetched'>
 
 /** Remembers what happened lately, and counts since the start: bounded, and cheap enough for each request. */
 export type Recorder = RecordedEvents & {

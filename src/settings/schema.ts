@@ -57,6 +57,9 @@ const server = section('server', 'Where Weir listens, and what it says of itself
     .describe(
       'Where the API takes admin actions, each with the admin token: `loopback` where Weir listens for its own machine alone (a Unix socket too), `on` everywhere, `off` nowhere.',
     ),
+  metrics: flagField()
+    .prefault(true)
+    .describe('Whether Weir measures itself, and answers `/metrics`.'),
   drain_timeout: durationField(0)
     .prefault('30s')
     .describe('How long running transfers may still take after SIGTERM.'),

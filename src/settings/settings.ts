@@ -43,6 +43,8 @@ export type ServerSettings = {
   readonly page: boolean
   /** Where the API takes admin actions. */
   readonly adminApi: 'loopback' | 'on' | 'off'
+  /** Whether Weir measures itself. */
+  readonly metrics: boolean
   readonly drainTimeoutMs: number
 }
 

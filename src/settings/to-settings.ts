@@ -25,6 +25,7 @@ export function toSettings(
       exposePrivate: server.expose_private,
       page: server.page,
       adminApi: server.admin_api,
+      metrics: server.metrics,
       drainTimeoutMs: server.drain_timeout,
     },
     cache: {

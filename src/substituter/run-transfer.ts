@@ -61,6 +61,7 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
     await inquiry.settled
     if (untried(deps, inquiry, key, tried).length === 0) break
   }
+  deps.meter.narIngested('failed')
   transfer.fail(failureOf(failures, isSkipped, inquiry))
   refuteWrong(deps, work, failures)
   return null
@@ -149,6 +150,9 @@ async function attempt(
       fetched: (upstream, bytes) => {
         deps.meter.narFetched(upstream, bytes)
         work.transfer.progress.fetched(upstream, bytes, deps.clock.nowMs())
+      },
+      sourceAnswered: (answer) => {
+        deps.meter.upstreamAnswered({ object: 'nar', ...answer })
       },
       sourceFailed: (failure) => {
         deps.suspects.note(key, failure, failures)

@@ -63,6 +63,7 @@ const DEFAULTS = {
     exposePrivate: false,
     page: true,
     adminApi: 'loopback',
+    metrics: true,
     drainTimeoutMs: 30_000,
   },
   cache: {
@@ -106,6 +107,7 @@ const SAMPLES: Readonly<
   WEIR_SERVER__EXPOSE_PRIVATE: ['true', (s) => s.server.exposePrivate, true],
   WEIR_SERVER__PAGE: ['false', (s) => s.server.page, false],
   WEIR_SERVER__ADMIN_API: ['off', (s) => s.server.adminApi, 'off'],
+  WEIR_SERVER__METRICS: ['false', (s) => s.server.metrics, false],
   WEIR_SERVER__DRAIN_TIMEOUT: ['0s', (s) => s.server.drainTimeoutMs, 0],
   WEIR_CACHE__DIR: ['/srv/./cache/', (s) => s.cache.dir, '/srv/cache'],
   WEIR_CACHE__MAX_SIZE: ['200GiB', (s) => s.cache.maxBytes, 200 * 1024 ** 3],
