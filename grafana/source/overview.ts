@@ -1,0 +1,225 @@
+import { dashboard } from './dashboard.ts'
+import { glance, instances } from './glance.ts'
+import { noneIsGood, worseAbove } from './panel.ts'
+import { bars, heat, lines, note } from './panels.ts'
+import { hitRatio, of, quantile, rate, sum } from './promql.ts'
+
+const ratio = { unit: 'percentunit', min: 0, max: 1, decimals: 1 } as const
+const narinfo = 'route="narinfo"'
+
+const traffic = {
+  title: 'Traffic',
+  panels: [
+    lines({
+      ...ratio,
+      title: 'From disk',
+      description:
+        'Hit ratios over time: narinfos whose NAR is stored, NARs from the disk, and the same by bytes.',
+      queries: [
+        { expr: hitRatio(rate, 'weir_narinfo_answers_total'), legend: 'narinfos' },
+        { expr: hitRatio(rate, 'weir_nar_answers_total'), legend: 'NARs' },
+        { expr: hitRatio(rate, 'weir_nar_sent_bytes_total'), legend: 'NAR bytes' },
+      ],
+    }),
+    lines({
+      unit: 'Bps',
+      min: 0,
+      title: 'Bytes a second',
+      description:
+        'Sent to clients, and fetched from upstreams. Upstreams send other encodings, and read ahead: the second may be above the first for a while.',
+      queries: [
+        { expr: sum(rate('weir_http_sent_bytes_total')), legend: 'to clients' },
+        { expr: sum(rate('weir_upstream_fetched_bytes_total')), legend: 'from upstreams' },
+        {
+          expr: sum(rate('weir_nar_sent_bytes_total', 'result="hit"')),
+          legend: 'saved: from disk',
+        },
+      ],
+    }),
+    lines({
+      unit: 'reqps',
+      min: 0,
+      isStacked: true,
+      title: 'Requests a second',
+      description: 'Answered requests, by what was asked for.',
+      queries: [{ expr: sum(rate('weir_http_requests_total'), 'route'), legend: '{{route}}' }],
+    }),
+    lines({
+      unit: 'reqps',
+      min: 0,
+      isStacked: true,
+      title: 'Narinfos by result',
+      description:
+        'hit: its NAR is stored. miss: it is not. refused: by the policy. absent: nobody has it. error: an upstream could not tell.',
+      queries: [{ expr: sum(rate('weir_narinfo_answers_total'), 'result'), legend: '{{result}}' }],
+    }),
+    lines({
+      unit: 'reqps',
+      min: 0,
+      isStacked: true,
+      title: 'NARs by result',
+      description: 'hit: from the disk. miss: fetched, or read along with who fetched it.',
+      queries: [{ expr: sum(rate('weir_nar_answers_total'), 'result'), legend: '{{result}}' }],
+    }),
+    lines({
+      unit: 'reqps',
+      min: 0,
+      title: 'Errors and refusals',
+      description:
+        'Answers with a status of 5xx, by route, and narinfos that the policy refused. A refusal is the policy at work; an error is an upstream, a disk or Weir itself.',
+      queries: [
+        {
+          expr: sum(rate('weir_http_requests_total', 'status=~"5.."'), 'route'),
+          legend: '5xx {{route}}',
+        },
+        {
+          expr: sum(rate('weir_narinfo_answers_total', 'result="refused"')),
+          legend: 'refused narinfos',
+        },
+      ],
+    }),
+  ],
+}
+
+const quantiles = [0.5, 0.95, 0.99] as const
+
+const latency = {
+  title: 'Latency',
+  panels: [
+    lines({
+      unit: 's',
+      min: 0,
+      title: 'Narinfos',
+      description:
+        'From a request to the end of its answer. The median is what is stored; the upper lines are what upstreams have to be asked for.',
+      queries: quantiles.map((share) => ({
+        expr: quantile(share, 'weir_http_request_seconds', narinfo),
+        legend: `p${share * 100}`,
+      })),
+      hasLimits: true,
+      steps: worseAbove(0.5, 2),
+    }),
+    heat({
+      unit: 's',
+      title: 'Narinfos, all of them',
+      description:
+        'Two bands are usual: what is remembered or stored, and what has to be asked for.',
+      queries: [
+        {
+          expr: sum(
+            `increase(${of('weir_http_request_seconds_bucket', narinfo)}[$__rate_interval])`,
+            'le',
+          ),
+          legend: '{{le}}',
+        },
+      ],
+    }),
+    lines({
+      unit: 's',
+      min: 0,
+      title: 'NARs',
+      description:
+        'Until the last byte was sent: it grows with their sizes, and with how fast clients read.',
+      queries: quantiles.map((share) => ({
+        expr: quantile(share, 'weir_http_request_seconds', 'route="nar"'),
+        legend: `p${share * 100}`,
+      })),
+    }),
+  ],
+}
+
+const machine = {
+  title: 'The process',
+  panels: [
+    lines({
+      min: 0,
+      title: 'Transfers',
+      description:
+        'NARs on their way in, and those that wait for a place (nar.max_transfers). Many that wait for long: upstreams are slow, or there are few places.',
+      queries: [
+        { expr: sum(of('weir_transfers_running'), 'instance'), legend: 'running {{instance}}' },
+        { expr: sum(of('weir_transfers_waiting'), 'instance'), legend: 'waiting {{instance}}' },
+      ],
+    }),
+    lines({
+      unit: 's',
+      min: 0,
+      title: 'Event loop, p99 of its delay',
+      description:
+        'Above 10 ms for long, clients wait for each other; above 50 ms there is an alert.',
+      queries: [{ expr: of('nodejs_eventloop_lag_p99_seconds'), legend: '{{instance}}' }],
+      hasLimits: true,
+      steps: worseAbove(0.01, 0.05),
+    }),
+    lines({
+      unit: 'bytes',
+      min: 0,
+      title: 'Memory',
+      description: 'What the process takes (RSS). It follows the transfers, and not the cache.',
+      queries: [{ expr: of('process_resident_memory_bytes'), legend: '{{instance}}' }],
+    }),
+    lines({
+      unit: 'percentunit',
+      min: 0,
+      title: 'Processor',
+      description:
+        'Cores in use. Decompressing and verifying are most of it, on threads of their own.',
+      queries: [
+        {
+          expr: `rate(${of('process_cpu_seconds_total')}[$__rate_interval])`,
+          legend: '{{instance}}',
+        },
+      ],
+    }),
+    lines({
+      unit: 'percentunit',
+      min: 0,
+      max: 1,
+      title: 'Disk: how full the cache is',
+      description:
+        'Of cache.max_size. Near 100 % is as it should be: what was used longest ago goes.',
+      queries: [
+        {
+          expr: `${of('weir_cache_bytes')} / ${of('weir_cache_limit_bytes')}`,
+          legend: '{{instance}}',
+        },
+      ],
+      hasLimits: true,
+      steps: [
+        { from: null, color: 'green' },
+        { from: 1, color: 'red' },
+      ],
+    }),
+    bars({
+      title: 'Reloads',
+      description: 'Configurations that were taken, and refused: then the old one stays in force.',
+      queries: [{ expr: sum(of('weir_reloads_total'), 'result'), legend: '{{result}}' }],
+      decimals: 0,
+      noValue: '0',
+      steps: noneIsGood.slice(0, 1),
+    }),
+  ],
+}
+
+/** Whether Weir helps, at a glance. */
+export const overview = dashboard({
+  uid: 'weir-overview',
+  title: 'Weir / Overview',
+  description: 'Whether Weir helps: what came from the disk, how fast, and what went wrong.',
+  sections: [
+    glance,
+    instances,
+    traffic,
+    latency,
+    machine,
+    {
+      title: 'To read',
+      panels: [
+        note(
+          'What these figures mean',
+          'Each metric: `docs/metrics.md`. Each alert, and what to do: `docs/monitoring.md`. On the machine itself: `weir status`, `weir explain PATH`, `weir upstream list`.',
+        ),
+      ],
+    },
+  ],
+})
