@@ -5,6 +5,9 @@ import { hitRatio, of, quantile, rate, risen, sum } from './promql.ts'
 const ratio = { unit: 'percentunit', min: 0, max: 1, decimals: 1 } as const
 const narinfo = 'route="narinfo"'
 
+/** Errors a second, also while there never was one. */
+const errorsOf = (metric: string) => `(${sum(rate(metric, 'result="error"'))} or vector(0))`
+
 /** What the overview begins with. */
 export const glance = {
   title: 'At a glance',
@@ -46,7 +49,7 @@ export const glance = {
       queries: [
         {
           expr:
-            `(${sum(rate('weir_narinfo_answers_total', 'result="error"'))} + ${sum(rate('weir_nar_answers_total', 'result="error"'))})` +
+            `(${errorsOf('weir_narinfo_answers_total')} + ${errorsOf('weir_nar_answers_total')})` +
             ` / (${sum(rate('weir_narinfo_answers_total'))} + ${sum(rate('weir_nar_answers_total'))})`,
         },
       ],
