@@ -60,7 +60,13 @@ export async function startApp(options: AppOptions): Promise<App> {
     { settings, version, clock, log, key, stopping: stopping.signal },
     resources,
   )
-  const admin = createAdmin({ ...core, log, ownKey: publicKeyOf(key), load: options.load })
+  const admin = createAdmin({
+    ...core,
+    log,
+    meter: core.metrics,
+    ownKey: publicKeyOf(key),
+    load: options.load,
+  })
   let isDraining = false
   let address = ''
   const { listen: where, storeDir, priority, hosts, drainTimeoutMs } = settings.server
@@ -72,7 +78,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     log,
     cacheInfo: formatCacheInfo({ storeDir, wantMassQuery: true, priority }),
     publicKey,
-    metrics: () => core.metrics.expose(),
+    metrics: core.metrics.expose,
     isReady: () => !isDraining,
     own: where.kind === 'unix' ? null : ownNames(where.host, hostname(), hosts),
   })

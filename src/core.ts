@@ -14,6 +14,7 @@ import type { UpstreamHealth } from './ports/upstream-health.ts'
 import type { Log } from './ports/log.ts'
 import type { NetworkState } from './ports/network-state.ts'
 import { assembleReaching, type Reaching } from './reaching.ts'
+import { readGauges } from './read-gauges.ts'
 import type { Settings } from './settings/settings.ts'
 import type { Recalls } from './state/recalls.ts'
 import { recordKeyOf } from './state/record-key.ts'
@@ -29,7 +30,7 @@ import type { Storing } from './keeper/storing.ts'
 import type { StoreKeeper } from './keeper/store-keeper.ts'
 import { createSubstituter, type Substituter } from './substituter/substituter.ts'
 import { createTransfers, type Transfers } from './substituter/transfers.ts'
-import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import { createMetrics, type Metrics, noMetrics } from './telemetry/metrics.ts'
 import type { Upkeep } from './upkeep/upkeep.ts'
 
 export type CoreOptions = {
@@ -78,8 +79,17 @@ export async function assembleCore(
   }
   const state = await openState(initial, { clock, log, catalogRenewed }, resources)
   const { store, catalog, evidence, recalls, suspensions, pins } = state
+  const metrics: Metrics = initial.server.metrics
+    ? createMetrics(
+        readGauges(version, clock, () => ({
+          ...{ policy, keeper, storing, catalog, transfers, ingest, network },
+          health: upstreams.health,
+        })),
+        { clock },
+      )
+    : noMetrics
   const { upstreams, ingest, network, reach, absences, ...reaching }: Reaching = assembleReaching(
-    { initial, settings: () => policy.settings(), version, store, clock, log },
+    { initial, settings: () => policy.settings(), version, store, clock, log, meter: metrics },
     resources,
   )
   const refutedClaims = createRefutedClaims(clock)
@@ -93,19 +103,6 @@ export async function assembleCore(
       listings.policyChanged()
       log.info({ event: 'policy.changed', epoch })
     },
-  })
-  const metrics: Metrics = createMetrics({
-    version,
-    cacheBytes: () => keeper.room().used,
-    cacheNars: () => keeper.totals().count,
-    cacheLimitBytes: () => policy.settings().cache.maxBytes,
-    cachePinnedBytes: () => keeper.room().pinned,
-    cacheFreeBytes: () => keeper.room().free ?? NaN,
-    isCacheStoring: () => storing.isOn(),
-    isOffline: () => network() !== 'online',
-    suspended: () => policy.current().suspended,
-    upstreams: () => policy.settings().upstreams.map(({ name }) => name),
-    circuitState: (upstream) => upstreams.health.state(upstream),
   })
   const base = { clock, log, meter: metrics, evidence, policy: policy.current }
   const suspending: SuspendDeps = { ...base, policy, suspensions }

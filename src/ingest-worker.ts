@@ -52,6 +52,9 @@ async function start({ id, job }: Extract<WorkerRequest, { kind: 'start' }>): Pr
     released: (bytes, etag) => {
       report({ kind: 'released', id, bytes, etag })
     },
+    sourceAnswered: (answer) => {
+      report({ kind: 'source-answered', id, answer })
+    },
     sourceFailed: (failure) => {
       report({ kind: 'source-failed', id, failure })
     },

@@ -19,7 +19,6 @@ import type { Catalog } from './ports/catalog.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Evidence, TrustEventRecord } from './ports/evidence.ts'
 import type { Log } from './ports/log.ts'
-import type { Meter } from './ports/meter.ts'
 import type { Settings } from './settings/settings.ts'
 import { lockFolder } from './state/folder-lock.ts'
 import { createImportUpstream } from './store/import-upstream.ts'
@@ -29,27 +28,11 @@ import { createPathFinder, type FindDeps } from './substituter/find-path.ts'
 import { judgeStored } from './substituter/stored-answers.ts'
 import { createStoreKeeper } from './keeper/store-keeper.ts'
 import type { Upkeep } from './upkeep/upkeep.ts'
+import { unmeasured } from './telemetry/unmeasured.ts'
 import { askedUpstreams } from './upstream/upstream-options.ts'
 import { createUpstreamSet } from './upstream/upstream-set.ts'
 
 const clock: Clock = { nowMs: () => Date.now() }
-
-/** Nobody reads what a command would measure. */
-export const unmeasured: Meter = {
-  upstreamAnswered: () => undefined,
-  absenceRemembered: () => undefined,
-  claimJudged: () => undefined,
-  badSignature: () => undefined,
-  diverged: () => undefined,
-  nameLied: () => undefined,
-  wouldRefuse: () => undefined,
-  narFetched: () => undefined,
-  narSourceFailed: () => undefined,
-  narReadAhead: () => undefined,
-  storeFailed: () => undefined,
-  narEvicted: () => undefined,
-  verifyFailed: () => undefined,
-}
 
 /** What an operator may do to the folders of a Weir that does not run; the next start finds it done. */
 export type OfflineWork = {

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { createIngestPool, type IngestPool } from './ingest/ingest-pool.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Log } from './ports/log.ts'
+import type { Meter } from './ports/meter.ts'
 import type { NetworkState } from './ports/network-state.ts'
 import type { NarStore } from './ports/nar-store.ts'
 import type { Settings } from './settings/settings.ts'
@@ -22,6 +23,7 @@ export type ReachingDeps = {
   readonly store: NarStore
   readonly clock: Clock
   readonly log: Log
+  readonly meter: Meter
 }
 
 export type Reaching = {
@@ -36,7 +38,7 @@ export type Reaching = {
 
 /** What must be closed goes to `resources`. */
 export function assembleReaching(
-  { initial, settings, version, store, clock, log }: ReachingDeps,
+  { initial, settings, version, store, clock, log, meter }: ReachingDeps,
   resources: AsyncDisposableStack,
 ): Reaching {
   const optionsOf = (of: Settings): readonly UpstreamOptions[] => askedUpstreams(of, version)
@@ -45,7 +47,7 @@ export function assembleReaching(
   const changed = (): void => {
     network()
   }
-  const upstreams = createUpstreamSet(options, local, { clock, log, changed })
+  const upstreams = createUpstreamSet(options, local, { clock, log, changed, meter })
   resources.defer(() => upstreams.close())
   const died = (error: unknown): void => {
     log.error({ event: 'worker.died', err: error })

@@ -58,7 +58,7 @@ export class NoSuchUpstreamError extends Error {
 
 export type AdminDeps = Omit<ExplainDeps, 'policy'> &
   Omit<RecallDeps, 'policy' | 'recalls' | 'evidence'> &
-  Pick<SuspendDeps, 'evidence'> & {
+  Pick<SuspendDeps, 'evidence' | 'meter'> & {
     readonly policy: LivePolicy
     readonly recalls: RecallDeps['recalls'] & {
       blocks(): readonly Block[]
@@ -82,7 +82,7 @@ export function createAdmin(deps: AdminDeps): Admin {
     const names = policy.settings().upstreams.map((upstream) => upstream.name)
     throw new NoSuchUpstreamError(`there is no upstream "${name}": there are ${names.join(', ')}`)
   }
-  const reload = async (): Promise<ReloadReport> => {
+  const take = async (): Promise<ReloadReport> => {
     const loaded = await deps.load()
     checkOwnKey(loaded.settings, deps.ownKey)
     const before = policy.current().epoch
@@ -94,6 +94,16 @@ export function createAdmin(deps: AdminDeps): Admin {
     log.info({ event: 'settings.reloaded', epoch, isPolicyChanged, needRestart })
     for (const warning of loaded.warnings) log.warn({ event: 'settings.warning', warning })
     return { epoch, isPolicyChanged, needRestart, warnings: loaded.warnings }
+  }
+  const reload = async (): Promise<ReloadReport> => {
+    try {
+      const report = await take()
+      deps.meter.reloaded('ok')
+      return report
+    } catch (error) {
+      deps.meter.reloaded('refused')
+      throw error
+    }
   }
   let reloaded: Promise<unknown> = Promise.resolve()
   return {

@@ -10,6 +10,7 @@ const restartOnly: readonly {
   { key: 'server.store_dir', read: ({ server }) => server.storeDir },
   { key: 'server.priority', read: ({ server }) => server.priority },
   { key: 'server.hosts', read: ({ server }) => server.hosts },
+  { key: 'server.metrics', read: ({ server }) => server.metrics },
   { key: 'server.drain_timeout', read: ({ server }) => server.drainTimeoutMs },
   { key: 'cache.dir', read: ({ cache }) => cache.dir },
   { key: 'state.dir', read: ({ state }) => state.dir },

@@ -31,7 +31,8 @@ export type HttpDeps = ExplainRouteDeps & {
   readonly cacheInfo: string
   /** `name:base64` */
   readonly publicKey: string
-  readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>
+  /** `null` where nothing is measured. */
+  readonly metrics: (() => Promise<{ readonly contentType: string; readonly text: string }>) | null
   /** False while Weir drains. */
   readonly isReady: () => boolean
   /** `null` on a Unix socket, where no browser comes. */
@@ -151,6 +152,10 @@ async function dispatch(
       else replyText(response, 503, 'draining')
       return
     case 'metrics': {
+      if (deps.metrics === null) {
+        replyText(response, 404, 'this Weir does not measure: [server] metrics is false')
+        return
+      }
       const { contentType, text } = await deps.metrics()
       reply(response, 200, { 'content-type': contentType }, text)
       return

@@ -9,7 +9,7 @@ import type { HttpMeter } from '../ports/http-meter.ts'
 import { clientOf } from './client.ts'
 import { noClaimReply, type NoClaimReply, replyNoClaim, replyUnknown } from './no-claim.ts'
 import { replyText } from './reply.ts'
-import { sendBody } from './send-body.ts'
+import { sendBody, type SentBody } from './send-body.ts'
 
 type Deps = {
   readonly substituter: Substituter
@@ -44,15 +44,18 @@ export async function answerNar(
   }
   await using body = answer.body
   const { path, upstream, rule } = answer.served
-  deps.meter.answered({
-    ...{ object: 'nar', hash: key.storePathHash, client, path, upstream, rule, reason: null },
-    result: answer.isStored ? 'hit' : 'miss',
-  })
+  const counted = { object: 'nar', result: answer.isStored ? 'hit' : 'miss', upstream } as const
+  const { storePathHash: hash } = key
+  deps.meter.answered({ ...counted, hash, client, path, rule, reason: null })
+  const sending: SentBody = {
+    ...{ response, body },
+    sent: (bytes) => {
+      deps.meter.bodySent(counted, bytes)
+    },
+  }
   const ifRange = request.headers['if-range']
   const applies = range !== null && (ifRange === undefined || ifRange === body.etag)
-  await (applies
-    ? sendPart(response, answer, range, signal)
-    : sendWhole(request, response, body, signal))
+  await (applies ? sendPart(sending, range, signal) : sendWhole(request, sending, signal))
 }
 
 async function answerHead(deps: Deps, response: ServerResponse, key: NarFileKey): Promise<void> {
@@ -76,10 +79,10 @@ const narHeaders: OutgoingHttpHeaders = {
 
 async function sendWhole(
   request: IncomingMessage,
-  response: ServerResponse,
-  body: NarBody,
+  sending: SentBody,
   signal: AbortSignal,
 ): Promise<void> {
+  const { response, body } = sending
   // HTTP/1.0 marks the end of a body of unknown length by closing: a broken one could not be told from a whole one.
   const size = request.httpVersion === '1.0' ? await body.wholeSize(signal) : body.size
   response.writeHead(200, {
@@ -87,7 +90,7 @@ async function sendWhole(
     etag: body.etag,
     ...(size === null ? {} : { 'content-length': size }),
   })
-  await sendBody(response, body, { first: 0, last: null }, signal)
+  await sendBody(sending, { first: 0, last: null }, signal)
   response.end()
 }
 
@@ -95,12 +98,8 @@ async function sendWhole(
  * Sends a part. Of a file that still grows, a resume (`bytes=N-`) is answered as soon as there is something to say: with
  * `Content-Range: bytes N-/*`, which clients take for what it means.
  */
-async function sendPart(
-  response: ServerResponse,
-  { body }: Found,
-  range: ByteRange,
-  signal: AbortSignal,
-): Promise<void> {
+async function sendPart(sending: SentBody, range: ByteRange, signal: AbortSignal): Promise<void> {
+  const { response, body } = sending
   const isOpenEnded = range.kind === 'from' && range.last === null
   // HTTP/1.0 marks the end of such a body by closing, as it would a broken one.
   const isFramed = response.req.httpVersion !== '1.0'
@@ -112,7 +111,7 @@ async function sendPart(
   ) {
     const contentRange = `bytes ${range.first}-/*`
     response.writeHead(206, { ...narHeaders, etag: body.etag, 'content-range': contentRange })
-    await sendBody(response, body, { first: range.first, last: null }, signal)
+    await sendBody(sending, { first: range.first, last: null }, signal)
     response.end()
     return
   }
@@ -130,7 +129,7 @@ async function sendPart(
     'content-range': `bytes ${part.first}-${part.last}/${size}`,
     'content-length': part.last - part.first + 1,
   })
-  await sendBody(response, body, part, signal)
+  await sendBody(sending, part, signal)
   response.end()
 }
 

@@ -26,11 +26,10 @@ export async function answerNarinfo(
   }
   if (!answer.isStored && request.method === 'GET') deps.readAhead.noted(client, hash)
   const { path, upstream, rule, wouldRefuse } = answer
-  deps.meter.answered({
-    ...{ object: 'narinfo', hash, client, path, upstream, rule },
-    result: answer.isStored ? 'hit' : 'miss',
-    reason: wouldRefuse,
-  })
+  const result = answer.isStored ? 'hit' : 'miss'
+  const counted = { object: 'narinfo', result, upstream } as const
+  deps.meter.answered({ ...counted, hash, client, path, rule, reason: wouldRefuse })
+  if (request.method === 'GET') deps.meter.bodySent(counted, answer.body.length)
   const headers = {
     'content-type': 'text/x-nix-narinfo',
     'x-weir-verdict': 'trusted',

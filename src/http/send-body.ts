@@ -1,6 +1,13 @@
 import type { ServerResponse } from 'node:http'
 import type { NarBody } from '../substituter/nar-body.ts'
 
+export type SentBody = {
+  readonly response: ServerResponse
+  readonly body: NarBody
+  /** Told of the bytes as they are sent. */
+  readonly sent: (bytes: number) => void
+}
+
 /** Reads and writes of this size, two in turn, come up to sendfile's speed. */
 const storedBufferBytes = 256 * 1024
 /** What still grows comes in smaller pieces anyway, and many may read along. */
@@ -11,8 +18,7 @@ const growingBufferBytes = 64 * 1024
  * other is on its way. Throws where the body breaks off, or the signal says that the client went away.
  */
 export async function sendBody(
-  response: ServerResponse,
-  body: NarBody,
+  { response, body, sent }: SentBody,
   { first, last }: { readonly first: number; readonly last: number | null },
   signal: AbortSignal,
 ): Promise<void> {
@@ -32,7 +38,9 @@ export async function sendBody(
       break
     }
     position += read
-    written = write(response, buffer.subarray(0, read), signal)
+    written = write(response, buffer.subarray(0, read), signal).then(() => {
+      sent(read)
+    })
     written.catch(() => undefined) // thrown where it is awaited
   }
   await written

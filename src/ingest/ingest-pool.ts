@@ -19,6 +19,8 @@ const resourceLimits = { maxYoungGenerationSizeMb: 3 }
 export type IngestPool = NarIngest & {
   /** The same threads, at work on NARs that are stored. */
   readonly reader: NarReader
+  /** How many threads run. */
+  threads(): number
   configure(setup: WorkerSetup): void
 }
 
@@ -58,6 +60,7 @@ export function createIngestPool(
       setup = next
       threads.tellAll({ kind: 'configure', setup })
     },
+    threads: () => threads.count(),
     close: () => threads.close(),
   }
 }
@@ -65,6 +68,7 @@ export function createIngestPool(
 /** Tells of what a thread reports while it runs; `more` says that a piece was taken. */
 function tell(events: IngestEvents, report: JobReport, more: () => void): void {
   if (report.kind === 'released') events.released(report.bytes, report.etag)
+  else if (report.kind === 'source-answered') events.sourceAnswered(report.answer)
   else if (report.kind === 'source-failed') events.sourceFailed(report.failure)
   else if (report.kind === 'fetched') events.fetched(report.upstream, report.bytes)
   else if (report.kind === 'piece') void events.piece(report.piece).then(more)

@@ -7,6 +7,7 @@ import type {
   NarSource,
   SourceFailure,
 } from '../ports/nar-ingest.ts'
+import { type AskedSource, askedSource } from './asked-source.ts'
 import { assertDecodable, decodeNar } from './decode-nar.ts'
 import { createEncoder } from './encoders.ts'
 import { keepCopied, keepVerified } from './keep-body.ts'
@@ -53,19 +54,28 @@ export class IngestedFile implements Disposable {
   /** `null` where the source gave the promised NAR. */
   async tryOne(source: NarSource, signal: AbortSignal): Promise<FailedTry | null> {
     const { upstream } = source
+    let asked: AskedSource | null = null
     try {
       assertDecodable(source.compression)
       // What cannot be made is not asked for.
       if (!this.#isKept(source)) this.#recoding ??= await this.#createRecoding()
+      asked = askedSource(source, this.#events)
       const opened = await this.#open(source, signal)
-      if (opened === null) return { failure: absentSource(upstream), retryAfterMs: null }
+      if (opened === null) {
+        asked.ended('absent')
+        return { failure: absentSource(upstream), retryAfterMs: null }
+      }
+      asked.began()
       await this.#take(source, sourceBody(source, opened, this.#job.narSize, this.#events))
+      asked.ended('found')
       return null
     } catch (error) {
       signal.throwIfAborted()
       // Decoders and encoders throw it on as their own.
       if (this.#file.failure !== null) throw this.#file.failure
-      return { failure: sourceFailure(upstream, error), retryAfterMs: retryAfterMs(error) }
+      const failure = sourceFailure(upstream, error)
+      asked?.ended('error')
+      return { failure, retryAfterMs: retryAfterMs(error) }
     }
   }
 

@@ -1,5 +1,5 @@
 import type { Compression } from '../nix/compression.ts'
-import type { IngestJob, IngestOutcome, SourceFailure } from '../ports/nar-ingest.ts'
+import type { IngestJob, IngestOutcome, SourceAnswer, SourceFailure } from '../ports/nar-ingest.ts'
 import type { ListOutcome, NarPart, PromisedNar } from '../ports/nar-reader.ts'
 import type { UpstreamOptions } from '../upstream/upstream-options.ts'
 
@@ -43,6 +43,7 @@ export type JobReport =
       readonly bytes: number
       readonly etag: string
     }
+  | { readonly kind: 'source-answered'; readonly id: number; readonly answer: SourceAnswer }
   | { readonly kind: 'source-failed'; readonly id: number; readonly failure: SourceFailure }
   | {
       readonly kind: 'fetched'

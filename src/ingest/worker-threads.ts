@@ -21,6 +21,8 @@ export type WorkerThreads = {
   begin(request: (id: number) => WorkerRequest, owner: JobOwner): Job & { readonly id: number }
   /** Tells every thread, those of later too by what `options` then says. */
   tellAll(message: WorkerRequest): void
+  /** How many run. */
+  count(): number
   close(): Promise<void>
 }
 
@@ -114,6 +116,7 @@ export function createWorkerThreads(deps: ThreadOptions): WorkerThreads {
     tellAll(message) {
       for (const worker of workers) worker.postMessage(message)
     },
+    count: () => workers.size,
     async close() {
       isClosed = true
       for (const cancel of pauses) cancel()

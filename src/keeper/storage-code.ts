@@ -1,3 +1,5 @@
+import type { StoreFailureCode } from '../ports/meter.ts'
+
 /** SQLite's primary result code for a full disk. */
 const sqliteFull = 13
 
@@ -10,6 +12,24 @@ export function storageCode(error: unknown): string | null {
     return isFull ? 'SQLITE_FULL' : null
   }
   return /^E[A-Z0-9]+$/.test(error.code) ? error.code : null
+}
+
+/** The same as one of few codes. */
+export function storeFailureOf(error: unknown): StoreFailureCode {
+  const code = storageCode(error)
+  switch (code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+    case 'EROFS':
+    case 'EACCES':
+    case 'EIO':
+      return code
+    case 'SQLITE_FULL':
+      return 'ENOSPC'
+    case null:
+    default:
+      return 'other'
+  }
 }
 
 /** Whether more room would have helped. */

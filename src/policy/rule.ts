@@ -20,6 +20,11 @@ export type Rule = {
   readonly onDivergence: 'serve' | 'refuse'
 }
 
+/** Whether a rule asks for several upstreams to say the same, or for none to say something else. */
+export function wantsAgreement({ agree, onDivergence }: Rule): boolean {
+  return agree > 1 || onDivergence === 'refuse'
+}
+
 /** Whether a rule is for paths of this name. */
 export function ruleMatches(rule: Rule, name: string, packageName = packageOf(name)): boolean {
   return rule.packages.has(packageName) || rule.paths.some((glob) => matchesGlob(glob, name))

@@ -25,4 +25,6 @@ export type HttpMeter = {
   /** A request was answered, or its client went away; the routes are few, `sentBytes` counts headers too. */
   requested(route: string, status: number, sentBytes: number, seconds: number): void
   answered(answered: Answered): void
+  /** Bytes of a narinfo or of a NAR's file were sent; a large NAR's are told while it is sent. */
+  bodySent(body: Pick<Answered, 'object' | 'result' | 'upstream'>, bytes: number): void
 }

@@ -1,20 +1,42 @@
+/** What came of a question to an upstream. */
+export type UpstreamAnswer = {
+  readonly upstream: string
+  /** A probe finds out whether an upstream is back that was down. */
+  readonly object: 'narinfo' | 'nar' | 'log' | 'probe'
+  readonly result: 'found' | 'absent' | 'error'
+  /** Until it answered; a NAR's or a log's, until it began to come. */
+  readonly seconds: number
+}
+
+/** How a NAR's way in ended: on disk, handed on and not kept, or not at all. */
+export type IngestResult = 'stored' | 'streamed' | 'failed'
+
+/** What kept a NAR from being written, as the system calls it. */
+export type StoreFailureCode = 'ENOSPC' | 'EDQUOT' | 'EROFS' | 'EACCES' | 'EIO' | 'other'
+
+/** How a stored NAR turned out to be wrong. */
+export type VerifyFinding =
+  | 'no-file'
+  | 'wrong-size'
+  | 'unreadable-file'
+  | 'file-hash-mismatch'
+  | 'nar-mismatch'
+  | 'unreadable-claim'
+
 /** What is measured, as events; every label is of a finite set. */
 export type Meter = {
   /** An upstream answered for an object, or could not tell. */
-  upstreamAnswered(answer: {
-    readonly upstream: string
-    readonly object: 'narinfo' | 'log'
-    readonly result: 'found' | 'absent' | 'error'
-    readonly seconds: number
-  }): void
+  upstreamAnswered(answer: UpstreamAnswer): void
+  /** An upstream is asked the same again, since it failed for a moment. */
+  upstreamRetried(upstream: string): void
   /** An upstream was not asked for what it did not have a moment ago. */
   absenceRemembered(upstream: string): void
   /** A claim was judged; `result` is `trusted`, `malformed` or the reason of the refusal. */
   claimJudged(upstream: string, result: string): void
   /** A signature failed under a key that Weir holds. */
   badSignature(upstream: string): void
-  /** Trusted claims for one path differ. */
-  diverged(): void
+  /** Trusted claims for one path differ; the path's rule, `null` where none matches, and whether it asks for agreement. */
+  diverged(divergence: { readonly rule: string | null; readonly wantsAgreement: boolean }): void
   /** An upstream signed a name that a better one contradicts. */
   nameLied(upstream: string): void
   /** Report only: what was served would have been refused; the reasons are finite. */
@@ -25,10 +47,14 @@ export type Meter = {
   narSourceFailed(upstream: string, code: string): void
   /** A NAR is fetched before anybody asked for it. */
   narReadAhead(): void
+  /** A NAR's way in ended. */
+  narIngested(result: IngestResult): void
   /** A verified NAR could not be kept. */
-  storeFailed(): void
+  storeFailed(code: StoreFailureCode): void
   /** A NAR was evicted, which took so many bytes on disk. */
   narEvicted(bytes: number): void
-  /** A stored NAR turned out wrong when it was verified again; `finding` is finite. */
-  verifyFailed(finding: string): void
+  /** A stored NAR turned out wrong when it was verified again. */
+  verifyFailed(finding: VerifyFinding): void
+  /** The configuration was to be taken anew: it was, or was refused and the old one stays. */
+  reloaded(result: 'ok' | 'refused'): void
 }

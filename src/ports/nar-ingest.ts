@@ -48,6 +48,14 @@ export type SourceFailure = {
   readonly message: string
 }
 
+/** How a source's upstream answered: it gave the NAR, does not have it, or failed. */
+export type SourceAnswer = {
+  readonly upstream: string
+  readonly result: 'found' | 'absent' | 'error'
+  /** Until its file began to come, or until it said that it has none or failed. */
+  readonly seconds: number
+}
+
 /** A whole file. */
 export type DeliveredNar = {
   /** Whose source it came from. */
@@ -71,6 +79,8 @@ export type IngestOutcome =
 export type IngestEvents = {
   /** The file's first `bytes` bytes may be handed out under this ETag. */
   released(bytes: number, etag: string): void
+  /** An upstream was asked for a source's file, and what came of it; stored files are none of theirs. */
+  sourceAnswered(answer: SourceAnswer): void
   /** A source was left for the next one. */
   sourceFailed(failure: SourceFailure): void
   /** Bytes that a source's network transfer took. */

@@ -23,7 +23,11 @@ export type FairQueue = {
     task: () => Promise<Result>,
     waitingSignal: () => AbortSignal,
   ): Promise<Result>
+  /** How many tasks run, and how many wait. */
+  load(): QueueLoad
 }
+
+export type QueueLoad = { readonly running: number; readonly waiting: number }
 
 type Waiting = { readonly group: string | null; readonly begin: () => void }
 
@@ -102,5 +106,9 @@ export function createFairQueue({ places, placesOfGroup }: FairQueueOptions): Fa
         fill()
       }
     },
+    load: () => ({
+      running,
+      waiting: [...clients.values()].reduce((sum, waiting) => sum + waiting.size, 0),
+    }),
   }
 }

@@ -45,6 +45,9 @@ const server = section('server', 'Where Weir listens, and what it says of itself
     .describe(
       'Whether what Weir fetches with credentials may be had by whoever reaches it from other machines.',
     ),
+  metrics: flagField()
+    .prefault(true)
+    .describe('Whether Weir measures itself, and answers `/metrics`.'),
   drain_timeout: durationField(0)
     .prefault('30s')
     .describe('How long running transfers may still take after SIGTERM.'),

@@ -36,6 +36,8 @@ export type ServerSettings = {
   readonly hosts: readonly string[]
   /** Whether what was fetched with credentials may be had from other machines. */
   readonly exposePrivate: boolean
+  /** Whether Weir measures itself. */
+  readonly metrics: boolean
   readonly drainTimeoutMs: number
 }
 

@@ -23,6 +23,7 @@ export function toSettings(
       priority: server.priority,
       hosts: server.hosts,
       exposePrivate: server.expose_private,
+      metrics: server.metrics,
       drainTimeoutMs: server.drain_timeout,
     },
     cache: {

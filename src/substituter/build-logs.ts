@@ -2,7 +2,9 @@ import { phasesOf } from '../policy/ask-order.ts'
 import { blockOfName } from '../policy/block.ts'
 import type { Policy } from '../policy/policy.ts'
 import { maySpeakFor } from '../policy/verdict.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
+import type { Meter, UpstreamAnswer } from '../ports/meter.ts'
 import { type Upstream, type UpstreamBody, UpstreamError } from '../ports/upstream.ts'
 
 export type BuildLogAnswer =
@@ -19,6 +21,8 @@ export type BuildLogDeps = {
   readonly upstreams: () => readonly Upstream[]
   readonly policy: () => Policy
   readonly log: Log
+  readonly clock: Clock
+  readonly meter: Pick<Meter, 'upstreamAnswered'>
 }
 
 /** From the question to the log's last byte: a reader who stalls does not hold the upstream's connection for ever. */
@@ -54,18 +58,26 @@ export function createBuildLogs(deps: BuildLogDeps): BuildLogs {
 
 /** What one upstream has; an error where it could not tell and that matters. */
 async function ask(
-  { upstreams, policy, log }: BuildLogDeps,
+  { upstreams, policy, log, clock, meter }: BuildLogDeps,
   name: string,
   derivation: string,
   signal: AbortSignal,
 ): Promise<UpstreamBody | UpstreamError | null> {
   const upstream = upstreams().find((each) => each.name === name)
   if (upstream === undefined) return null
+  const startedMs = clock.nowMs()
+  const measure = (result: UpstreamAnswer['result']): void => {
+    const seconds = (clock.nowMs() - startedMs) / 1000
+    meter.upstreamAnswered({ upstream: name, object: 'log', result, seconds })
+  }
   try {
     const deadline = AbortSignal.timeout(maxLogMs)
-    return await upstream.buildLog(derivation, AbortSignal.any([signal, deadline]))
+    const body = await upstream.buildLog(derivation, AbortSignal.any([signal, deadline]))
+    measure(body === null ? 'absent' : 'found')
+    return body
   } catch (error) {
     if (!(error instanceof UpstreamError)) throw error
+    measure('error')
     const { code, message: reason } = error
     log.warn({ event: 'upstream.failed', upstream: name, object: 'log', code, reason })
     const isOptional = policy().upstreams.some((each) => each.name === name && each.optional)

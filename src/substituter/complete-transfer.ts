@@ -60,9 +60,15 @@ export async function complete(
   // A policy that changed meanwhile has failed the transfer already.
   work.signal.throwIfAborted()
   work.transfer.complete(outcome)
-  if (work.destination.kind === 'reader') return null
+  if (work.destination.kind === 'reader') {
+    deps.meter.narIngested('streamed')
+    return null
+  }
   const staged = { ...work, staged: work.destination.staged }
-  const keepIt = (): Promise<void> => keep(deps, staged, heldAgainst, outcome)
+  const keepIt = async (): Promise<void> => {
+    const isKept = await keep(deps, staged, heldAgainst, outcome)
+    deps.meter.narIngested(isKept ? 'stored' : 'streamed')
+  }
   if (outcome.kind === 'copied') {
     return { verify: () => verifyCopy(deps, staged, heldAgainst, outcome), keep: keepIt }
   }
@@ -89,16 +95,18 @@ async function keep(
   { key, inquiry, staged }: StagedCompletion,
   heldAgainst: TrustedAnswer,
   outcome: DeliveredNar,
-): Promise<void> {
+): Promise<boolean> {
   await inquiry.chosen
   const trusted = claimsFor(inquiry, key)
   const kept = trusted.find(({ claim }) => claim === heldAgainst.claim)
   const [chosen] = inquiry.trusted()
-  if (kept === undefined || chosen === undefined || !trusted.includes(chosen)) return
+  if (kept === undefined || chosen === undefined || !trusted.includes(chosen)) {
+    return false
+  }
   const verified = { ...outcome, verifiedCa: promisedCa(heldAgainst) }
-  if (!wasHeldAgainst(kept, verified.verifiedCa)) return
+  if (!wasHeldAgainst(kept, verified.verifiedCa)) return false
   const at = { policy: deps.policy(), nowMs: deps.clock.nowMs() }
-  await keepNar(deps, {
+  return keepNar(deps, {
     ...{ staged, verdict: kept.verdict, maySign: inquiry.maySign(kept) },
     stored: storedRecord(key, kept, inquiry, verified, at),
     isTrusted: () => claimsFor(inquiry, key).some(({ claim }) => claim === kept.claim),
@@ -125,6 +133,7 @@ async function verifyCopy(
   const failure: SourceFailure = { upstream, kind: 'corrupt', code: 'nar-hash-mismatch', message }
   deps.suspects.note(key, failure, [])
   deps.suspects.noteBroken(key)
+  deps.meter.narIngested('failed')
   tellFailure(deps, key, failure)
   refuteWrong(deps, work, [failure])
   return false

@@ -115,6 +115,7 @@ async function encode(
         releases.release(bytes, etag)
       },
       fetched: () => undefined,
+      sourceAnswered: () => undefined,
       sourceFailed: (failure) => failures.push(failure),
     },
     signal,

@@ -27,7 +27,7 @@ type Job = { readonly expectedBytes: number } & Pick<
   IngestJob,
   'narSize' | 'ca' | 'sources' | 'mayCopy' | 'zstdLevel'
 >
-type Events = Pick<IngestEvents, 'released' | 'sourceFailed' | 'fetched'>
+type Events = Pick<IngestEvents, 'released' | 'sourceAnswered' | 'sourceFailed' | 'fetched'>
 /** How it ended, with a file that could be written. */
 export type IngestedNar = Exclude<IngestOutcome, { kind: 'unwritten' }>
 

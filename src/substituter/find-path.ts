@@ -2,7 +2,9 @@ import { LRUCache } from 'lru-cache'
 import type { StorePathHash } from '../nix/store-path.ts'
 import { formatHash } from '../nix/hash.ts'
 import type { Lie } from '../policy/names.ts'
+import { wantsAgreement } from '../policy/rule.ts'
 import type { Catalog, StoredNar } from '../ports/catalog.ts'
+import type { Meter } from '../ports/meter.ts'
 import { type AskDeps, askUpstreams, weirItself } from './ask-upstreams.ts'
 import { expiryBy } from './expiry.ts'
 import { createExpectedNames, type ExpectedNames } from './expected-names.ts'
@@ -169,12 +171,20 @@ function findings(deps: FindDeps, hash: StorePathHash, inquiry: Inquiry): void {
   const { enforced } = inquiry.views
   if (enforced.isDivergent) {
     const said = trustedClaims(inquiry)
-    deps.meter.diverged()
+    deps.meter.diverged(divergenceOf(inquiry))
     deps.log.warn({ event: 'claims.diverged', hash, claims: said })
     const detail = said.join('; ')
     deps.evidence.happened({ kind: 'divergence', hash, upstream: null, detail })
   }
   for (const lie of enforced.lies) deps.lied(hash, lie)
+}
+
+/** The rule of the path, and whether it asks for agreement. */
+function divergenceOf({ views: { enforced } }: Inquiry): Parameters<Meter['diverged']>[0] {
+  const [rule] = enforced.slots.flatMap(({ answer }) =>
+    answer?.kind === 'trusted' || answer?.kind === 'refused' ? (answer.verdict.rule ?? []) : [],
+  )
+  return { rule: rule?.name ?? null, wantsAgreement: rule !== undefined && wantsAgreement(rule) }
 }
 
 /** What each upstream's signed word was, before other claims made it worthless. */

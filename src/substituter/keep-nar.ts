@@ -32,19 +32,19 @@ export type KeptNar = {
 
 /**
  * Keeps a verified NAR, if its claim is still trusted when it is on disk. A NAR is kept in one representation: zstd takes the place of
- * any other one, and no other one takes a place that is taken by what was held against as much.
+ * any other one, and no other one takes a place that is taken by what was held against as much. Resolves to whether it was kept.
  */
-export function keepNar(deps: KeepDeps, kept: KeptNar): Promise<void> {
+export function keepNar(deps: KeepDeps, kept: KeptNar): Promise<boolean> {
   // Two that come in at once would each find the place free.
   return deps.oneByOne(narName(kept.stored.key), () => keepOne(deps, kept))
 }
 
-async function keepOne(deps: KeepDeps, kept: KeptNar): Promise<void> {
+async function keepOne(deps: KeepDeps, kept: KeptNar): Promise<boolean> {
   const { staged, stored, verdict } = kept
   const { key, upstream, fileBytes, fileHash } = stored
   if (!deps.keeper.couldStay(key, fileBytes)) {
     deps.log.warn({ event: 'nar.too-large', nar: narFileName(key), bytes: fileBytes })
-    return
+    return false
   }
   const others = (await deps.records(key.storePathHash)).filter(
     (other) => isSameNar(other.key, key) && !isSameFile(other.key, key),
@@ -52,7 +52,7 @@ async function keepOne(deps: KeepDeps, kept: KeptNar): Promise<void> {
   const isTaken = others.some(
     ({ verifiedCa }) => stored.verifiedCa === null || verifiedCa === stored.verifiedCa,
   )
-  if (isTaken && key.compression !== 'zstd') return
+  if (isTaken && key.compression !== 'zstd') return false
   const signing = { ...storedSigning(deps.signing()), maySign: kept.maySign }
   const narinfo = renderNarinfo(verdict, deps.storeDir, signing, {
     compression: key.compression,
@@ -63,8 +63,9 @@ async function keepOne(deps: KeepDeps, kept: KeptNar): Promise<void> {
   if (!kept.isTrusted()) {
     // The policy changed while it was written: a recall may have looked for it already.
     await deps.keeper.drop(stored)
-    return
+    return false
   }
   for (const other of others) await deps.keeper.drop(other)
   deps.log.info({ event: 'nar.stored', nar: narFileName(key), upstream, bytes: fileBytes })
+  return true
 }

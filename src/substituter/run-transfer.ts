@@ -58,6 +58,7 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
     await inquiry.settled
     if (untried(deps, inquiry, key, tried).length === 0) break
   }
+  deps.meter.narIngested('failed')
   transfer.fail(failureOf(failures, isSkipped, inquiry))
   refuteWrong(deps, work, failures)
   return null
@@ -127,6 +128,9 @@ async function attempt(
       },
       fetched: (upstream, bytes) => {
         deps.meter.narFetched(upstream, bytes)
+      },
+      sourceAnswered: (answer) => {
+        deps.meter.upstreamAnswered({ object: 'nar', ...answer })
       },
       sourceFailed: (failure) => {
         deps.suspects.note(key, failure, failures)

@@ -2,7 +2,7 @@ import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
 import type { Log } from '../ports/log.ts'
 import type { ReaderDestination } from './destination.ts'
 import { createHeldBytes, type HeldShare } from './held-bytes.ts'
-import { createFairQueue } from '../queue/fair-queue.ts'
+import { createFairQueue, type QueueLoad } from '../queue/fair-queue.ts'
 import { weirItself } from './ask-upstreams.ts'
 import type { NarBody } from './nar-body.ts'
 import type { TrustedAnswers } from './claims-for.ts'
@@ -26,6 +26,8 @@ export type Streams = {
     bring: BringStream,
     client?: string,
   ): RunningStream
+  /** How many are on their way, and how many wait for a place. */
+  load(): QueueLoad
 }
 
 export type BringStream = (
@@ -111,5 +113,6 @@ export function createStreams(deps: StreamDeps): Streams {
       })
       return { transfer, answers, body }
     },
+    load: () => places.load(),
   }
 }

@@ -7,10 +7,11 @@ import { createCutOff } from './cut-off.ts'
 import type { Destination } from './destination.ts'
 import type { Inquiry } from './inquiry.ts'
 import { weirItself } from './ask-upstreams.ts'
-import { createFairQueue } from '../queue/fair-queue.ts'
+import { createFairQueue, type QueueLoad } from '../queue/fair-queue.ts'
 import type { UpstreamHealth } from '../ports/upstream-health.ts'
 import { createOneByOne } from '../keeper/one-by-one.ts'
 import { type RunDeps, runTransfer } from './run-transfer.ts'
+import { storeFailureOf } from '../keeper/storage-code.ts'
 import type { Storing, StoringAttempt } from '../keeper/storing.ts'
 import { createStreams, type RunningStream, type StreamDeps } from './streams.ts'
 import { createSourceHealth } from './source-health.ts'
@@ -51,6 +52,8 @@ export type Transfers = {
   verified(key: NarFileKey): Promise<void>
   /** How many are on their way. */
   count(): number
+  /** How many are being fetched or made, streams included, and how many wait for a place. */
+  load(): QueueLoad
   /** Whether a part of this file was handed out that turned out wrong. */
   wasBroken(key: NarFileKey): boolean
   /** Ends what the policy trusts no more: its readers are cut off, and it is not kept. */
@@ -129,7 +132,8 @@ export function createTransfers(deps: TransferDeps): Transfers {
     attempt: StoringAttempt,
     error: unknown,
   ): Promise<boolean> => {
-    deps.meter.storeFailed()
+    deps.meter.narIngested('failed')
+    deps.meter.storeFailed(storeFailureOf(error))
     deps.log.error({ event: 'transfer.failed', nar: narFileName(key), err: error })
     const [promised] = claimsFor(answers, key)
     return attempt.failed(error, Number(promised?.verdict.narinfo.narSize ?? 0n))
@@ -201,6 +205,13 @@ export function createTransfers(deps: TransferDeps): Transfers {
       await entry.verification.catch(() => undefined)
     },
     count: () => running.size,
+    load() {
+      const [kept, streamed] = [places.load(), streams.load()]
+      return {
+        running: kept.running + streamed.running,
+        waiting: kept.waiting + streamed.waiting,
+      }
+    },
     wasBroken: (key) => suspects.wasBroken(key),
     policyChanged() {
       for (const { key, answers, transfer, abort } of running.values()) {

@@ -1,29 +1,41 @@
 import { Registry, collectDefaultMetrics } from 'prom-client'
+import type { Clock } from '../ports/clock.ts'
 import type { HttpMeter } from '../ports/http-meter.ts'
 import type { Meter } from '../ports/meter.ts'
 import { exposeGauges, type Gauges } from './gauges.ts'
 import { httpMeter } from './http-metrics.ts'
+import { reloadMeter } from './reload-metrics.ts'
 import { storeMeter } from './store-metrics.ts'
 import { trustMeter } from './trust-metrics.ts'
+import { unmeasured } from './unmeasured.ts'
 import { upstreamMeter } from './upstream-metrics.ts'
 
 export type Metrics = Meter &
   HttpMeter & {
-    /** Everything, in Prometheus' text format. */
-    expose(): Promise<{ readonly contentType: string; readonly text: string }>
+    /** Everything, in Prometheus' text format; `null` where nothing is measured. */
+    readonly expose: Expose | null
   }
 
-/** Weir's metrics, in a registry of their own. Labels are finite: routes, statuses, results, upstreams. */
-export function createMetrics(gauges: Gauges): Metrics {
+export type Expose = () => Promise<{ readonly contentType: string; readonly text: string }>
+
+/** Weir's metrics, in a registry of their own. Labels are finite: routes, statuses, results, upstreams, rules. */
+export function createMetrics(
+  gauges: Gauges,
+  { clock }: { readonly clock: Clock },
+): Metrics & { readonly expose: Expose } {
   const registry = new Registry()
   // At the default of 10 ms the delay of the event loop is what is measured with.
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 1 })
   exposeGauges(registry, gauges)
   return {
     ...httpMeter(registry),
-    ...upstreamMeter(registry),
-    ...trustMeter(registry),
+    ...upstreamMeter(registry, gauges.upstreams),
+    ...trustMeter(registry, gauges),
     ...storeMeter(registry),
+    ...reloadMeter(registry, clock),
     expose: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   }
 }
+
+/** Measures nothing, which costs nothing. */
+export const noMetrics: Metrics = { ...unmeasured, expose: null }

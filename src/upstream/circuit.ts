@@ -29,9 +29,14 @@ export type CircuitDeps = {
   readonly schedule: Schedule
   /** Called each time that it opens, is probed or closes. */
   readonly changed?: () => void
+  /** Told what came of each probe. */
+  readonly probed?: (probe: Probe) => void
   /** How long a probe may take. */
   readonly probeMs: number
 }
+
+/** What came of a probe: any definite answer says that the upstream is back. */
+export type Probe = { readonly result: 'found' | 'absent' | 'error'; readonly seconds: number }
 
 /** One root's circuit breaker, with the probes that close it. */
 export type Circuit = {
@@ -61,8 +66,10 @@ export function isHostDown(code: string): boolean {
  */
 export function createCircuit(
   upstream: Pick<Upstream, 'name' | 'cacheInfo'>,
-  { clock, log, schedule, probeMs, changed = () => undefined }: CircuitDeps,
+  deps: CircuitDeps,
 ): Circuit {
+  const { clock, log, schedule, probeMs } = deps
+  const { changed = () => undefined, probed: told = () => undefined } = deps
   let breaker: Breaker = closedBreaker
   let cancel = (): void => undefined
   const closing = new AbortController()
@@ -86,16 +93,22 @@ export function createCircuit(
   const probe = (): void => {
     become(probed(breaker))
     const inTime = AbortSignal.any([closing.signal, AbortSignal.timeout(probeMs)])
+    const startedMs = clock.nowMs()
+    const tell = (result: Probe['result']): void => {
+      told({ result, seconds: (clock.nowMs() - startedMs) / 1000 })
+    }
     // The one object that failed may be broken for good: every other time something else is asked for.
     const isOddOne = breaker.kind === 'probing' && breaker.trips % 2 === 1
     const asked = isOddOne ? ask(inTime) : upstream.cacheInfo(inTime)
     asked.then(
-      () => {
+      (answer) => {
+        tell(answer === null ? 'absent' : 'found')
         become(afterProbe(breaker, 'succeeded', clock.nowMs()))
       },
       (error: unknown) => {
         if (closing.signal.aborted) return
         const isAnswer = error instanceof UpstreamError && !isFailure(error)
+        tell(isAnswer ? 'found' : 'error')
         become(afterProbe(breaker, isAnswer ? 'succeeded' : 'failed', clock.nowMs()))
       },
     )

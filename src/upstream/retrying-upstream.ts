@@ -8,6 +8,8 @@ export type RetryingDeps = {
   readonly timing: Timing
   /** How long a question may take, its retries included. */
   readonly narinfoMs: number
+  /** Told each time that it is asked again. */
+  readonly retried?: () => void
 }
 
 /**
@@ -16,7 +18,7 @@ export type RetryingDeps = {
  */
 export function createRetryingUpstream(
   upstream: Upstream,
-  { clock, timing, narinfoMs }: RetryingDeps,
+  { clock, timing, narinfoMs, retried = () => undefined }: RetryingDeps,
 ): Upstream {
   let budget = fullBudget
 
@@ -42,6 +44,7 @@ export function createRetryingUpstream(
         if (!retry.isCounted) continue
         retries += 1
         budget -= 1
+        retried()
       }
     }
   }

@@ -1,5 +1,6 @@
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
+import type { Meter } from '../ports/meter.ts'
 import type { Upstream } from '../ports/upstream.ts'
 import type { UpstreamHealth } from '../ports/upstream-health.ts'
 import { createBreakingUpstream } from './breaking-upstream.ts'
@@ -29,6 +30,8 @@ export type UpstreamSetDeps = {
   readonly timing?: Timing
   /** Called each time that one of them may have gone down, or come back. */
   readonly changed?: () => void
+  /** What is told of questions beyond those of others: that one is asked again, and probes. */
+  readonly meter?: Pick<Meter, 'upstreamAnswered' | 'upstreamRetried'>
 }
 
 type Connected = { readonly upstream: Upstream; readonly circuits: readonly Circuit[] }
@@ -37,13 +40,17 @@ type Connected = { readonly upstream: Upstream; readonly circuits: readonly Circ
 export function createUpstreamSet(
   options: readonly UpstreamOptions[],
   local: readonly Upstream[],
-  { schedule = systemSchedule, timing = realTiming, ...deps }: UpstreamSetDeps,
+  { schedule = systemSchedule, timing = realTiming, meter, ...deps }: UpstreamSetDeps,
 ): UpstreamSet {
   const { clock, log } = deps
   const connect = (each: UpstreamOptions): Connected => {
     const circuits: Circuit[] = []
     const breaking = (root: Upstream): Upstream => {
-      const circuit = createCircuit(root, { ...deps, schedule, probeMs: each.narinfoMs })
+      const circuit = createCircuit(root, {
+        ...{ ...deps, schedule, probeMs: each.narinfoMs },
+        probed: (probe) =>
+          meter?.upstreamAnswered({ upstream: each.name, object: 'probe', ...probe }),
+      })
       circuits.push(circuit)
       return createBreakingUpstream(root, { circuit, clock, isAlone: () => health.allDown() })
     }
@@ -51,7 +58,10 @@ export function createUpstreamSet(
     const roots = openUpstream(each, breaking, () => {
       log.debug({ event: 'upstream.hedged', upstream: each.name })
     })
-    const asked = createRetryingUpstream(roots, { clock, timing, narinfoMs })
+    const retried = (): void => {
+      meter?.upstreamRetried(each.name)
+    }
+    const asked = createRetryingUpstream(roots, { clock, timing, narinfoMs, retried })
     const upstream = createLimitedUpstream(asked, {
       maxNarinfos: each.maxConnections,
       narinfoMs: each.narinfoMs,

@@ -44,7 +44,11 @@ export function sha256(bytes: Uint8Array): string {
 export type FileJob = IngestJob & { readonly path: string }
 
 /** What is told of a job that has a file. */
-export const noPieces = { piece: () => Promise.resolve(), restarted: () => undefined }
+export const noPieces = {
+  piece: () => Promise.resolve(),
+  restarted: () => undefined,
+  sourceAnswered: () => undefined,
+}
 
 /** A job for a NAR, verified first and without a content address where nothing else is said. */
 export function jobFor(nar: Uint8Array, path: string, changes: Partial<FileJob> = {}): FileJob {

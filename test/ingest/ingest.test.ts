@@ -1372,6 +1372,7 @@ t.test('without a file to write to', async (t) => {
     let pieces: Uint8Array[] = []
     let restarts = 0
     const events: IngestEvents = {
+      ...noPieces,
       released: () => undefined,
       fetched: () => undefined,
       sourceFailed: () => undefined,
@@ -1681,6 +1682,7 @@ t.test('worker threads', async (t) => {
     let untaken = 0
     let mostUntaken = 0
     const events: IngestEvents = {
+      ...noPieces,
       released: () => undefined,
       fetched: () => undefined,
       sourceFailed: () => undefined,

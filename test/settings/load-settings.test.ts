@@ -60,6 +60,7 @@ const DEFAULTS = {
     priority: 30,
     hosts: [],
     exposePrivate: false,
+    metrics: true,
     drainTimeoutMs: 30_000,
   },
   cache: {
@@ -100,6 +101,7 @@ const SAMPLES: Readonly<
   WEIR_SERVER__PRIORITY: ['5', (s) => s.server.priority, 5],
   WEIR_SERVER__HOSTS: ['["Weir.Example", "::1"]', (s) => s.server.hosts, ['weir.example', '[::1]']],
   WEIR_SERVER__EXPOSE_PRIVATE: ['true', (s) => s.server.exposePrivate, true],
+  WEIR_SERVER__METRICS: ['false', (s) => s.server.metrics, false],
   WEIR_SERVER__DRAIN_TIMEOUT: ['0s', (s) => s.server.drainTimeoutMs, 0],
   WEIR_CACHE__DIR: ['/srv/./cache/', (s) => s.cache.dir, '/srv/cache'],
   WEIR_CACHE__MAX_SIZE: ['200GiB', (s) => s.cache.maxBytes, 200 * 1024 ** 3],

@@ -9,6 +9,7 @@ import { bodyOf, patternNar, smallNar } from '../fakes/encode-nar.ts'
 import { createFakeNarIngest } from '../fakes/fake-nar-ingest.ts'
 import { createFakeUpstream, type FakeUpstream } from '../fakes/fake-upstream.ts'
 import { createFixedClock } from '../fakes/fixed-clock.ts'
+import { createNullMeter } from '../fakes/null-meter.ts'
 import { createSilentLog } from '../fakes/silent-log.ts'
 import { workFolder } from '../fakes/work-folder.ts'
 import { must, path, storeDir } from '../nix/fixtures.ts'
@@ -334,6 +335,7 @@ t.test('build logs', async (t) => {
       upstreams: () => upstreams,
       policy: () => testPolicy(upstreams.map(({ name }) => name)),
       log: createSilentLog(),
+      ...{ clock: createFixedClock(), meter: createNullMeter() },
     }).find(drv, never)
   const has = (name: string) =>
     createFakeUpstream(name, { buildLog: () => bodyOf(Buffer.from(`built by ${name}\n`)) })
