@@ -17,6 +17,7 @@ const traffic = {
         'Hit ratios over time: narinfos whose NAR is stored, NARs from the disk, and the same by bytes.',
       queries: [
         { expr: hitRatio(rate, 'weir_narinfo_answers_total'), legend: 'narinfos' },
+        { expr: hitRatio(rate, 'weir_narinfo_sent_bytes_total'), legend: 'narinfo bytes' },
         { expr: hitRatio(rate, 'weir_nar_answers_total'), legend: 'NARs' },
         { expr: hitRatio(rate, 'weir_nar_sent_bytes_total'), legend: 'NAR bytes' },
       ],

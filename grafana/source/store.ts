@@ -154,8 +154,8 @@ const work = {
       description: "Since each Weir started, by the system's code: ENOSPC is a full disk.",
       queries: [
         {
-          expr: sum(of('weir_store_failures_total'), 'instance', 'code'),
-          legend: '{{code}} {{instance}}',
+          expr: sum(of('weir_store_failures_total'), 'code'),
+          legend: '{{code}}',
         },
       ],
       width: 12,
@@ -166,8 +166,8 @@ const work = {
         'Since each Weir started, by finding. They are put aside, and fetched again when asked for.',
       queries: [
         {
-          expr: sum(of('weir_verify_failures_total'), 'instance', 'finding'),
-          legend: '{{finding}} {{instance}}',
+          expr: sum(of('weir_verify_failures_total'), 'finding'),
+          legend: '{{finding}}',
         },
       ],
       width: 12,

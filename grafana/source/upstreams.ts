@@ -23,7 +23,7 @@ const state = {
     stat({
       title: 'Open breakers',
       description: 'Upstreams that are not asked now.',
-      queries: [{ expr: `${sum(`${of('weir_upstream_breaker_state')} > bool 0`)}` }],
+      queries: [{ expr: sum(`${of('weir_upstream_breaker_state')} > bool 0`) }],
       steps: noneIsGood,
       height: 8,
     }),

@@ -9,6 +9,7 @@ import { createTally } from '../soak/tally.ts'
 import { programOf, prometheusDir } from './prometheus.ts'
 import { tryDashboards } from './try-dashboards.ts'
 
+t.setTimeout(120_000)
 const repository = resolve(import.meta.dirname, '../..')
 const read = (path: string) => readFile(join(repository, path), 'utf8')
 

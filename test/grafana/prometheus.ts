@@ -32,22 +32,6 @@ const series = z.object({
 })
 const answer = z.object({ data: z.object({ result: z.array(series) }) })
 const names = z.object({ data: z.array(z.string()) })
-const rules = z.object({
-  data: z.object({
-    groups: z.array(
-      z.object({
-        rules: z.array(
-          z.object({
-            name: z.string(),
-            labels: z.record(z.string(), z.string()),
-            annotations: z.record(z.string(), z.string()),
-          }),
-        ),
-      }),
-    ),
-  }),
-})
-
 /** A time series of an answer: its labels, and its samples as [seconds since 1970, value]. */
 export type Series = {
   readonly labels: Readonly<Record<string, string>>
@@ -63,9 +47,8 @@ export type Prometheus = AsyncDisposable & {
   /** Asked for each second. */
   readonly queryRange: (expr: string, stretch: Stretch) => Promise<readonly Series[]>
   readonly labelValues: (metric: string, label: string) => Promise<readonly string[]>
-  readonly alerts: () => Promise<readonly z.infer<typeof rules>['data']['groups'][0]['rules'][0][]>
-  /** When the targets were first scraped from now on, in seconds since 1970: the latest of them. */
-  readonly scraped: () => Promise<number>
+  /** Waits until all targets were scraped from now on; when this one was, in seconds since 1970. */
+  readonly scraped: (target: string) => Promise<number>
 }
 
 /** Starts a Prometheus on a free port, and returns once it answers. `targets` are `HOST:PORT`. */
@@ -84,7 +67,7 @@ export async function startPrometheus(targets: readonly string[]): Promise<Prome
     `--web.listen-address=127.0.0.1:${port}`,
   ])
   const ask = async (path: string, parameters: Readonly<Record<string, string>>) => {
-    const url = `http://127.0.0.1:${port}/api/v1/${path}?${new URLSearchParams(parameters)}`
+    const url = `http://127.0.0.1:${port}/api/v1/${path}?${new URLSearchParams(parameters).toString()}`
     const response = await fetch(url)
     if (!response.ok) throw new Error(`${path}: ${await response.text()}`)
     return response.json()
@@ -101,14 +84,14 @@ export async function startPrometheus(targets: readonly string[]): Promise<Prome
       ),
     labelValues: async (metric, label) =>
       names.parse(await ask(`label/${label}/values`, { 'match[]': metric })).data,
-    alerts: async () =>
-      rules.parse(await ask('rules', {})).data.groups.flatMap((group) => group.rules),
-    scraped: async () => {
+    scraped: async (target) => {
       const since = Date.now() / 1000
       for (;;) {
         const last = await query('timestamp(weir_build_info)', Date.now() / 1000)
-        const times = last.map(({ samples: [sample] }) => sample?.[1] ?? 0)
-        if (times.length === targets.length && Math.min(...times) > since) return Math.max(...times)
+        const times = new Map(
+          last.map(({ labels, samples: [sample] }) => [labels['instance'], sample?.[1] ?? 0]),
+        )
+        if (targets.every((each) => (times.get(each) ?? 0) > since)) return times.get(target) ?? NaN
         await delay(100)
       }
     },

@@ -17,6 +17,13 @@ const rateSeconds = 4
 /** How far the dashboards' hit ratios may be from those that clients count. */
 const tolerance = 0.01
 
+type Watched = {
+  readonly scene: Scene
+  readonly prometheus: Prometheus
+  readonly queries: readonly DashboardQuery[]
+  readonly tally: Tally
+}
+
 /**
  * A Prometheus scrapes two Weirs for so many seconds of load, and then everything that can go wrong: every question of every
  * dashboard has an answer, and the hit ratios are those that the clients counted.
@@ -29,50 +36,40 @@ export async function tryDashboards({
   readonly tally: Tally
 }): Promise<void> {
   await using scene = await openScene()
-  await using prometheus = await startPrometheus([instanceOf(scene.main), instanceOf(scene.small)])
-  const queries = await readQueries()
-  const from = await prometheus.scraped()
-  await compareRatios(scene, prometheus, seconds, queries, tally)
-  await troubleUnderLoad(scene, prometheus)
-  const to = await prometheus.scraped()
-  const instances = [scene.main, scene.small].map(instanceOf)
-  for (const query of queries) {
-    const found = await countValues(prometheus, query, instances, { from, to })
-    tally.count('questions')
-    if (found === 0)
-      tally.fail(`${query.dashboard}, "${query.title}" has no data: ${textOf(query)}`)
-  }
+  // Something is stored, and every counter of a hit is there.
+  await fetchRepeatedly({ ...scene, weir: scene.main }, 1, noCounts())
+  await using prometheus = await startPrometheus([scene.main, scene.small].map(instanceOf))
+  const watched = { scene, prometheus, tally, queries: await readQueries() }
+  const from = await prometheus.scraped(instanceOf(scene.main))
+  await compareRatios(watched, from, seconds)
+  await troubleUnderLoad(watched)
+  const to = await prometheus.scraped(instanceOf(scene.main))
+  await askAll(watched, { from, to })
+  await mustAlert(watched, to)
 }
 
-/** Clients count what they get, between two scrapes; the dashboards' own questions say the same of that time. */
-async function compareRatios(
-  { main, small, nextPath }: Scene,
-  prometheus: Prometheus,
-  seconds: number,
-  queries: readonly DashboardQuery[],
-  tally: Tally,
-): Promise<void> {
-  // The counters are there before it begins.
-  await fetchRepeatedly(main, await nextPath(), 1, noCounts())
-  const from = await prometheus.scraped()
+/** From a scrape on clients count what they get; at another one the dashboards' own questions say the same of that time. */
+async function compareRatios(watched: Watched, from: number, seconds: number): Promise<void> {
+  const { scene, prometheus, queries, tally } = watched
+  const { main, small } = scene
   const counts = noCounts()
   const signal = AbortSignal.timeout(seconds * 1000)
   await Promise.all([
-    keepBusy(main, nextPath, signal, counts),
-    keepBusy(main, nextPath, signal, counts),
-    keepTurningOver(small, nextPath, signal),
+    keepBusy({ ...scene, weir: main }, counts, signal),
+    keepTurningOver({ ...scene, weir: small }, signal),
   ])
-  const to = await prometheus.scraped()
+  const to = await prometheus.scraped(instanceOf(main))
   tally.count('NARs', counts.nars.hits + counts.nars.misses)
   for (const [title, of] of Object.entries(ratioPanels)) {
     const query = queries.find((each) => each.title === title)
-    const expr = query === undefined || query.kind === 'labels' ? '' : query.expr
-    const instances = [instanceOf(main)]
-    const filled = filledIn(expr, { instances, rateSeconds, rangeSeconds: to - from })
-    const [ratio] = await prometheus.query(filled, to)
+    if (query === undefined || query.kind === 'labels') throw new Error(`no panel "${title}"`)
+    // A millisecond more: from Prometheus 3 on a range leaves out its first moment.
+    const rangeSeconds = to - from + 0.001
+    const filling = { instances: [instanceOf(main)], rateSeconds, rangeSeconds }
+    const [ratio] = await prometheus.query(filledIn(query.expr, filling), to)
     const shown = ratio?.samples[0]?.[1] ?? NaN
     const counted = ratioOf(counts[of])
-    tally.count(`% ${of} from disk`, Math.round(100 * counted))
+    tally.count(`% of ${of} from disk`, Math.round(100 * counted))
     if (Math.abs(shown - counted) <= tolerance * counted) continue
     tally.fail(`"${title}" shows ${shown}, and clients counted ${counted}`)
   }
@@ -85,18 +82,48 @@ const ratioPanels: Readonly<Record<string, keyof Counts>> = {
 }
 
 /** All goes wrong while clients get NARs, and is scraped. */
-async function troubleUnderLoad(scene: Scene, prometheus: Prometheus): Promise<void> {
+async function troubleUnderLoad({ scene, prometheus }: Watched): Promise<void> {
   const done = new AbortController()
-  const busy = [
-    keepTurningOver(scene.main, scene.nextPath, done.signal),
-    keepTurningOver(scene.small, scene.nextPath, done.signal),
-  ]
+  const busy = [scene.main, scene.small].map((weir) =>
+    keepTurningOver({ ...scene, weir }, done.signal),
+  )
   await makeTrouble(scene)
   // Twice, since one sample makes no rate.
-  await prometheus.scraped()
-  await prometheus.scraped()
+  await prometheus.scraped(instanceOf(scene.main))
+  await prometheus.scraped(instanceOf(scene.main))
   done.abort()
   await Promise.all(busy)
+}
+
+/** Every question of every dashboard has an answer that is a number. */
+async function askAll(
+  { scene, prometheus, queries, tally }: Watched,
+  stretch: Stretch,
+): Promise<void> {
+  const instances = [scene.main, scene.small].map(instanceOf)
+  for (const query of queries) {
+    const found = await countValues(prometheus, query, instances, stretch)
+    tally.count('questions')
+    if (found > 0) continue
+    const { dashboard, title } = query
+    const asked = query.kind === 'labels' ? query.metric : query.expr
+    tally.fail(`${dashboard}, "${title}" has no data: ${asked}`)
+  }
+}
+
+/** What went wrong, and what is told of at once or is about to be. */
+const troubles = [
+  ...['WeirBadSignature', 'WeirLyingName', 'WeirUpstreamSuspended', 'WeirDivergence'],
+  ...['WeirWrongNar', 'WeirWouldRefuse', 'WeirVerifyFailure', 'WeirReloadRefused'],
+  ...['WeirUpstreamDown', 'WeirCannotStore'],
+]
+
+/** The alerts go by the metrics as they are. */
+async function mustAlert({ prometheus, tally }: Watched, at: number): Promise<void> {
+  const alerts = await prometheus.query('ALERTS', at)
+  const names = new Set(alerts.map(({ labels }) => labels['alertname']))
+  tally.count('alerts', names.size)
+  for (const name of troubles) if (!names.has(name)) tally.fail(`no alert ${name}`)
 }
 
 /** How many values that are numbers a question is answered with. */
@@ -115,10 +142,6 @@ async function countValues(
     query.kind === 'instant'
       ? await prometheus.query(expr, stretch.to)
       : await prometheus.queryRange(expr, stretch)
-  return series.flatMap(({ samples }) => samples).filter(([, value]) => Number.isFinite(value))
-    .length
-}
-
-function textOf(query: DashboardQuery): string {
-  return query.kind === 'labels' ? `${query.metric}, ${query.label}` : query.expr
+  const values = series.flatMap(({ samples }) => samples).map(([, value]) => value)
+  return values.filter((value) => Number.isFinite(value)).length
 }
