@@ -29,7 +29,7 @@ export function upstreamMeter(
   })
   const took = histogram(registry, {
     name: 'weir_upstream_seconds',
-    help: 'Time until an upstream answered, by object and result',
+    help: 'Time until an upstream answered, by object (narinfo, nar, log) and result',
     labels: ['upstream', 'object', 'result'],
     bounds: answerBounds,
   })
@@ -62,7 +62,8 @@ export function upstreamMeter(
   return {
     upstreamAnswered({ upstream, object, result, seconds }) {
       requests.add([upstream, object, result])
-      took.observe([upstream, object, result], seconds)
+      // How long a probe took says nothing to anybody, in as many lines as what does.
+      if (object !== 'probe') took.observe([upstream, object, result], seconds)
     },
     upstreamRetried(upstream) {
       retries.add([upstream])

@@ -132,7 +132,9 @@ t.test('a reload', async (t) => {
   })
 
   t.test('of a wrong file is refused, and the old one stays', async (t) => {
-    const made = await createAdminWorld(t, { upstreams: both() })
+    const results: string[] = []
+    const meter = { reloaded: (result: string) => results.push(result) }
+    const made = await createAdminWorld(t, { upstreams: both(), meter })
     await storeNar(made, key)
     const configFile = join(workFolder(t), 'weir.toml')
     const options = { env: {}, configFile, homeDir: '/home/ada', cores: 4 }
@@ -145,6 +147,9 @@ t.test('a reload', async (t) => {
     t.equal(made.live.settings(), made.settings)
     t.match(await made.substituter.narinfo(hash), { kind: 'found', isStored: true })
     t.same(made.log.named('settings.reloaded'), [])
+    made.setSettings({})
+    await made.admin.reload()
+    t.same(results, ['refused', 'refused', 'refused', 'ok'], 'each is counted')
   })
 
   t.test('with another key under the name of Weir’s own is refused', async (t) => {

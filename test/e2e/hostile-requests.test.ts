@@ -3,7 +3,9 @@ import { request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { askMetric } from '../lab/ask-weir.ts'
 import { prepareLab } from '../lab/lab-caches.ts'
+import { documentedMetrics, parseMetrics } from '../lab/metrics-text.ts'
 import { rawGet, rawSend } from '../lab/raw-client.ts'
 import { startUpstream } from '../lab/upstream-server.ts'
 import { startWeir } from '../lab/weir-process.ts'
@@ -134,7 +136,30 @@ t.test('metrics have finite labels, and count what happened', async (t) => {
   t.match(text, /^weir_nar_answers_total\{result="hit",upstream="lab"\} \d+$/m)
   t.match(text, /^weir_upstream_fetched_bytes_total\{upstream="lab"\} [1-9]\d*$/m)
   t.match(text, /^weir_cache_bytes [1-9]\d*$/m)
+  t.match(text, /^weir_upstream_requests_total\{upstream="lab",object="nar",result="found"\} 1$/m)
+  t.match(text, /^weir_upstream_seconds_count\{upstream="lab",object="nar",result="found"\} 1$/m)
+  t.match(text, /^weir_upstream_requests_total\{upstream="lab",object="log",result="found"\} 1$/m)
+  t.match(text, /^weir_nars_ingested_total\{result="stored"\} 1$/m)
+  t.match(text, /^weir_cache_oldest_use_timestamp_seconds \d{10}/m)
+  t.match(text, /^weir_verdicts_total\{rule="",verdict="trusted",reason=""\} [1-9]\d*$/m)
   t.notMatch(text, /nix\/store|[0-9a-z]{32}/, 'no paths or hashes')
+  const own = parseMetrics(text).filter(({ name }) => name.startsWith('weir_'))
+  const documented = await documentedMetrics()
+  t.same(
+    own.map(({ name, type }) => `${name} ${type}`).sort(),
+    documented.map(({ name, type }) => `${name} ${type}`).sort(),
+    'docs/metrics.md has them all, and no others',
+  )
+})
+
+t.test('the bytes of NARs that were sent are those that clients took', async (t) => {
+  const before = await askMetric(weir, 'weir_nar_sent_bytes_total{result="hit",upstream="lab"}')
+  const narinfo = (await rawGet(`${weir.url}${narinfoPath}`)).body.toString()
+  const url = `${weir.url}/${/^URL: (.*)$/m.exec(narinfo)?.[1] ?? ''}`
+  const whole = await rawGet(url)
+  const part = await rawGet(url, { headers: { range: 'bytes=3-9' } })
+  const after = await askMetric(weir, 'weir_nar_sent_bytes_total{result="hit",upstream="lab"}')
+  t.equal(after - before, whole.length + part.length)
 })
 
 t.test('the control socket is its owner’s alone, and tells the status', async (t) => {

@@ -85,7 +85,9 @@ t.test('two builders that made the same: delivered', async (t) => {
 t.test('two builders that differ: refused, and told wherever an operator looks', async (t) => {
   const made = makeOffer({ name: 'firefox-132.0' })
   const other = withContent(made, 'something else')
-  const before = await askMetric(weir, 'weir_divergences_total')
+  const divergences =
+    'weir_divergences_total{rule="browsers need two independent builders",agree="wanted"}'
+  const before = await askMetric(weir, divergences)
   await one.put(signedBy(made, key1))
   await two.put(signedBy(other, key2))
   await t.resolves(mustRefuse(client, weir.url, pathOf(made)))
@@ -96,7 +98,7 @@ t.test('two builders that differ: refused, and told wherever an operator looks',
   const { hash } = made.narinfo.storePath
   const record = await weir.waitForLog('claims.diverged', (each) => each['hash'] === hash)
   t.match(record['claims'], [/^one says .*-firefox-132.0 is sha256:/, /^two says /])
-  t.ok((await askMetric(weir, 'weir_divergences_total')) > before)
+  t.ok((await askMetric(weir, divergences)) > before)
   const { events } = await askWhy(weir, made)
   const divergence = must(events.find(({ kind }) => kind === 'divergence'))
   t.match(divergence.detail, /one says .* is sha256:.*; two says .* is sha256:/)

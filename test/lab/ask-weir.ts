@@ -54,14 +54,17 @@ export async function askWhy(
   return JSON.parse(body.toString()) as Explanation
 }
 
-/** The value of a metric, by its name and labels as they are exposed (`name{label="value"}`); 0 where it is not there yet. */
+/**
+ * The value of a metric, by its name and labels as they are exposed (`name{label="value"}`), or by its name alone the sum over its labels; 0 where
+ * it is not there yet.
+ */
 export async function askMetric(weir: WeirProcess, metric: string): Promise<number> {
   const { body } = await rawGet(`${weir.url}/metrics`)
-  const line = body
+  const lines = body
     .toString()
     .split('\n')
-    .find((each) => each.startsWith(`${metric} `))
-  return Number(line?.slice(metric.length + 1) ?? 0)
+    .filter((line) => line.startsWith(`${metric} `) || line.startsWith(`${metric}{`))
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
 }
 
 /** Weir's own public key, `name:base64`. */

@@ -34,14 +34,17 @@ function runner(queue: FairQueue) {
 }
 
 t.test("so many run at once, one client's first come first served", async (t) => {
-  const { begun, run, end } = runner(createFairQueue({ places: 2 }))
+  const queue = createFairQueue({ places: 2 })
+  const { begun, run, end } = runner(queue)
   const all = ['1', '2', '3', '4'].map((name) => run(name, turn('a')))
   t.strictSame(begun, ['1', '2'])
+  t.strictSame(queue.load(), { running: 2, waiting: 2 })
   await end('2')
   t.strictSame(begun, ['1', '2', '3'])
   await end('1', '3')
   await end('4')
   t.strictSame(await Promise.all(all), ['1', '2', '3', '4'])
+  t.strictSame(queue.load(), { running: 0, waiting: 0 })
 })
 
 t.test('a client with few questions does not wait behind one with thousands', async (t) => {

@@ -4,7 +4,7 @@ import { parseDrvOutput } from '../../src/nix/drv-output.ts'
 import type { StorePathHash } from '../../src/nix/store-path.ts'
 import { type Asking, UpstreamError, type UpstreamErrorCode } from '../../src/ports/upstream.ts'
 import { createBreakingUpstream } from '../../src/upstream/breaking-upstream.ts'
-import { createCircuit } from '../../src/upstream/circuit.ts'
+import { createCircuit, type Probe } from '../../src/upstream/circuit.ts'
 import { createUpstreamHealth } from '../../src/upstream/upstream-health.ts'
 import { createFakeUpstream } from '../fakes/fake-upstream.ts'
 import { createFixedClock } from '../fakes/fixed-clock.ts'
@@ -33,7 +33,11 @@ function setUp({ isAlone = false } = {}) {
   const log = createSilentLog()
   const { schedule, advance } = createManualSchedule(clock)
   const fake = createFakeUpstream('cache')
-  const circuit = createCircuit(fake, { clock, log, schedule, probeMs: 60_000 })
+  const probes: Probe['result'][] = []
+  const circuit = createCircuit(fake, {
+    ...{ clock, log, schedule, probeMs: 60_000 },
+    probed: ({ result }) => probes.push(result),
+  })
   const upstream = createBreakingUpstream(fake, { circuit, clock, isAlone: () => isAlone })
   const health = createUpstreamHealth(() => new Map([['cache', [circuit]]]))
   /** How a request for a narinfo ends: `found`, `absent` or the error's code. */
@@ -59,7 +63,7 @@ function setUp({ isAlone = false } = {}) {
     advance(ms)
     await setImmediate()
   }
-  return { clock, log, fake, upstream, health, ask, trip, advance, probe }
+  return { clock, log, fake, upstream, health, ask, trip, advance, probe, probes }
 }
 
 t.test('after three failures it is not asked, and says so at once', async (t) => {
@@ -98,7 +102,7 @@ t.test('a probe in the background closes it, and no request is needed for that',
 })
 
 t.test('a refusal is a definite answer to a probe, an outage is none', async (t) => {
-  const { fake, health, trip, probe } = setUp()
+  const { fake, health, trip, probe, probes } = setUp()
   await trip(t)
   fake.answers.narinfo = failing('connect')
   await probe(1000)
@@ -110,6 +114,7 @@ t.test('a refusal is a definite answer to a probe, an outage is none', async (t)
   t.equal(fake.asked.length, 2)
   await probe(1)
   t.equal(health.state('cache'), 'closed')
+  t.strictSame(probes, ['error', 'error', 'found'], 'each is told of')
 })
 
 t.test('what is broken for good keeps nobody from the rest', async (t) => {

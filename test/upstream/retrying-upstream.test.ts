@@ -25,8 +25,12 @@ function setUp() {
     },
   }
   const fake = createFakeUpstream('cache')
-  const upstream = createRetryingUpstream(fake, { clock, timing, narinfoMs: 10_000 })
-  return { clock, pauses, fake, upstream }
+  let retries = 0
+  const retried = (): void => {
+    retries += 1
+  }
+  const upstream = createRetryingUpstream(fake, { clock, timing, narinfoMs: 10_000, retried })
+  return { clock, pauses, fake, upstream, retries: () => retries }
 }
 
 /** Throws so many times, then answers. */
@@ -43,7 +47,7 @@ const status = (of: number, retryAfterMs: number | null) => () =>
   new UpstreamError('status', 'of a test', { status: of, retryAfterMs })
 
 t.test('what fails for a moment is asked again, whatever it is, but for NARs', async (t) => {
-  const { fake, upstream, pauses } = setUp()
+  const { fake, upstream, pauses, retries } = setUp()
   fake.answers.cacheInfo = failing(2, code('reset'))
   fake.answers.narinfo = failing(2, code('timeout'))
   fake.answers.realisation = failing(2, code('connect'))
@@ -54,6 +58,7 @@ t.test('what fails for a moment is asked again, whatever it is, but for NARs', a
   t.equal(await upstream.realisation(output, patient), null)
   t.equal(await upstream.buildLog('x.drv', patient), null)
   t.equal(fake.asked.length, 12)
+  t.equal(retries(), 8)
   t.strictSame(pauses.slice(0, 2), [50, 100])
   await t.rejects(upstream.nar('nar/x', patient), { code: 'reset' })
 })
