@@ -57,7 +57,14 @@ export function dashboard({ uid, title, description, sections }: DashboardOption
 
 const otherDashboards: Json = {
   ...{ type: 'dashboards', tags: ['weir'], title: 'Weir', icon: 'external link' },
-  ...{ asDropdown: false, includeVars: true, keepTime: true, targetBlank: false, url: '' },
+  ...{
+    asDropdown: false,
+    includeVars: true,
+    keepTime: true,
+    targetBlank: false,
+    url: '',
+    tooltip: '',
+  },
 }
 
 const variables: readonly Json[] = [

@@ -100,6 +100,7 @@ export function heat(options: PanelOptions): Panel {
         fill: 'dark-orange',
       },
       ...{ filterValues: { le: 1e-9 }, rowsFrame: { layout: 'auto' }, legend: { show: true } },
+      exemplars: { color: 'rgba(255,0,255,0.7)' },
       tooltip: { mode: 'single', yHistogram: true, showColorScale: false },
       yAxis: { axisPlacement: 'left', reverse: false, unit: options.unit ?? 'short' },
     },
@@ -113,6 +114,7 @@ export function bars(options: PanelOptions): Panel {
     options: {
       ...{ displayMode: 'basic', orientation: 'horizontal', showUnfilled: true },
       ...{ valueMode: 'color', namePlacement: 'auto', sizing: 'auto', reduceOptions: latest },
+      ...{ minVizHeight: 16, maxVizHeight: 300, minVizWidth: 8 },
     },
   })
 }

@@ -22,6 +22,38 @@ t.test('the dashboards are those that their descriptions make', async (t) => {
   t.equal((await readdir(join(repository, folder))).length, dashboards.length)
 })
 
+const layout = z.object({
+  uid: z.string(),
+  id: z.undefined(),
+  panels: z.array(
+    z.object({
+      id: z.int(),
+      type: z.string(),
+      title: z.string().min(1),
+      description: z.string().default(''),
+      gridPos: z.object({ x: z.int(), y: z.int(), w: z.int(), h: z.int() }),
+    }),
+  ),
+})
+
+t.test('each panel says what it shows, and stands in no other one', async (t) => {
+  for (const { json } of dashboards) {
+    const { uid, panels } = layout.parse(json)
+    t.equal(new Set(panels.map(({ id }) => id)).size, panels.length, `${uid}: numbers`)
+    const taken = new Set<string>()
+    for (const { type, title, description, gridPos } of panels) {
+      if (type !== 'row' && type !== 'text') t.ok(description.length > 20, `${uid}: ${title}`)
+      const { x, y, w, h } = gridPos
+      t.ok(x + w <= 24, `${uid}: ${title} fits`)
+      for (let cell = 0; cell < w * h; cell += 1) {
+        const at = `${x + (cell % w)} ${y + Math.floor(cell / w)}`
+        if (taken.has(at)) t.fail(`${uid}: ${title} stands in another panel`)
+        taken.add(at)
+      }
+    }
+  }
+})
+
 t.test('promtool finds nothing wrong, and each alert fires when it should alone', async (t) => {
   const promtool = await programOf('promtool')
   const commands = [
