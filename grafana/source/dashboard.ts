@@ -1,4 +1,5 @@
 import { dataSource, type Json, type Panel } from './panel.ts'
+import { note } from './panels.ts'
 
 /** A heading, and the panels below it in the order of reading. */
 export type Section = { readonly title: string; readonly panels: readonly Panel[] }
@@ -16,15 +17,43 @@ export type Dashboard = { readonly uid: string; readonly json: Json }
 
 const width = 24
 
-/** Puts panels side by side, as many as fit, below each section's heading. */
+const toRead: Section = {
+  title: 'To read',
+  panels: [
+    note(
+      'What these figures mean, and what to do',
+      'In the documentation of Weir: `docs/metrics.md` says what each figure is, `docs/monitoring.md` what each alert means and what to do about it. ' +
+        'On the machine itself: `weir status`, `weir upstream list`, `weir stats`, and `weir explain PATH`, which says why a path is served or not, and who got it.',
+    ),
+  ],
+}
+
+/** Makes a dashboard of sections, with what every dashboard has. */
 export function dashboard({ uid, title, description, sections }: DashboardOptions): Dashboard {
+  return {
+    uid,
+    json: {
+      ...{ uid, title, description, tags: ['weir'], schemaVersion: 39, version: 1 },
+      ...{ editable: true, graphTooltip: 1, refresh: '30s', timezone: '', weekStart: '' },
+      time: { from: 'now-6h', to: 'now' },
+      timepicker: {},
+      links: [otherDashboards],
+      annotations: { list: [builtIn, ...annotations] },
+      templating: { list: variables },
+      panels: layOut([...sections, toRead]),
+    },
+  }
+}
+
+/** Puts panels side by side, as many as fit, below each section's heading. */
+function layOut(sections: readonly Section[]): readonly Json[] {
   const placed: Json[] = []
   let y = 0
   const place = (json: Readonly<Record<string, Json>>, x: number, w: number, h: number) => {
     placed.push({ id: placed.length + 1, ...json, gridPos: { x, y, w, h } })
   }
-  for (const { title: heading, panels } of sections) {
-    place({ type: 'row', title: heading, collapsed: false, panels: [] }, 0, width, 1)
+  for (const { title, panels } of sections) {
+    place({ type: 'row', title, collapsed: false, panels: [] }, 0, width, 1)
     y += 1
     let x = 0
     let tallest = 0
@@ -40,19 +69,7 @@ export function dashboard({ uid, title, description, sections }: DashboardOption
     }
     y += tallest
   }
-  return {
-    uid,
-    json: {
-      ...{ uid, title, description, tags: ['weir'], schemaVersion: 39, version: 1 },
-      ...{ editable: true, graphTooltip: 1, refresh: '30s', timezone: '', weekStart: '' },
-      time: { from: 'now-6h', to: 'now' },
-      timepicker: {},
-      links: [otherDashboards],
-      annotations: { list: [builtIn, ...annotations] },
-      templating: { list: variables },
-      panels: placed,
-    },
-  }
+  return placed
 }
 
 const otherDashboards: Json = {

@@ -1,7 +1,7 @@
 import { dashboard } from './dashboard.ts'
 import { glance, instances } from './glance.ts'
 import { worseAbove } from './panel.ts'
-import { heat, lines, note } from './panels.ts'
+import { heat, lines } from './panels.ts'
 import { runtime } from './runtime.ts'
 import { hitRatio, of, quantile, rate, sum } from './promql.ts'
 
@@ -135,20 +135,5 @@ export const overview = dashboard({
   uid: 'weir-overview',
   title: 'Weir / Overview',
   description: 'Whether Weir helps: what came from the disk, how fast, and what went wrong.',
-  sections: [
-    glance,
-    instances,
-    traffic,
-    latency,
-    runtime,
-    {
-      title: 'To read',
-      panels: [
-        note(
-          'What these figures mean',
-          'Each metric: `docs/metrics.md`. Each alert, and what to do: `docs/monitoring.md`. On the machine itself: `weir status`, `weir explain PATH`, `weir upstream list`.',
-        ),
-      ],
-    },
-  ],
+  sections: [glance, instances, traffic, latency, runtime],
 })

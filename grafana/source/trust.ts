@@ -1,6 +1,6 @@
 import { dashboard } from './dashboard.ts'
 import { noneIsGood, worseAbove } from './panel.ts'
-import { bars, events, lines, note, stat, states } from './panels.ts'
+import { bars, events, lines, stat, states } from './panels.ts'
 import { of, rate, sum } from './promql.ts'
 
 const alarms = {
@@ -188,10 +188,6 @@ const course = {
       ],
       width: 12,
     }),
-    note(
-      'What to do',
-      'Each alert has a runbook in `docs/monitoring.md`. `weir explain PATH` says why a path is served or not, and who got it; `weir upstream list` who is suspended; `weir recall` takes a path back from everybody.',
-    ),
   ],
 }
 
