@@ -146,7 +146,7 @@ t.test(
   'a Prometheus that scrapes loaded Weirs has an answer to every question of every dashboard',
   async (t) => {
     const tally = createTally()
-    await tryDashboards({ seconds: 3, tally })
+    await tryDashboards({ seconds: 2, tally })
     t.same(tally.failures, [])
     t.comment(tally.counts())
   },

@@ -42,8 +42,7 @@ export async function tryDashboards({
   const watched = { scene, prometheus, tally, queries: await readQueries() }
   const from = await prometheus.scraped(instanceOf(scene.main))
   await compareRatios(watched, from, seconds)
-  await troubleUnderLoad(watched)
-  const to = await prometheus.scraped(instanceOf(scene.main))
+  const to = await troubleUnderLoad(watched)
   await askAll(watched, { from, to })
   await mustAlert(watched, to)
 }
@@ -81,8 +80,8 @@ const ratioPanels: Readonly<Record<string, keyof Counts>> = {
   'NAR bytes from disk': 'bytes',
 }
 
-/** All goes wrong while clients get NARs, and is scraped. */
-async function troubleUnderLoad({ scene, prometheus }: Watched): Promise<void> {
+/** All goes wrong while clients get NARs; when it had been scraped. */
+async function troubleUnderLoad({ scene, prometheus }: Watched): Promise<number> {
   const done = new AbortController()
   const busy = [scene.main, scene.small].map((weir) =>
     keepTurningOver({ ...scene, weir }, done.signal),
@@ -90,9 +89,10 @@ async function troubleUnderLoad({ scene, prometheus }: Watched): Promise<void> {
   await makeTrouble(scene)
   // Twice, since one sample makes no rate.
   await prometheus.scraped(instanceOf(scene.main))
-  await prometheus.scraped(instanceOf(scene.main))
+  const to = await prometheus.scraped(instanceOf(scene.main))
   done.abort()
   await Promise.all(busy)
+  return to
 }
 
 /** Every question of every dashboard has an answer that is a number. */
