@@ -42,8 +42,10 @@ export async function tryDashboards({
   const watched = { scene, prometheus, tally, queries: await readQueries() }
   const from = await prometheus.scraped(instanceOf(scene.main))
   await compareRatios(watched, from, seconds)
-  const to = await troubleUnderLoad(watched)
-  await askAll(watched, { from, to })
+  await troubleUnderLoad(watched)
+  const to = Date.now() / 1000
+  // A whole number of seconds, so that the last moment that is asked for is now.
+  await askAll(watched, { from: to - Math.ceil(to - from), to })
   await mustAlert(watched, to)
 }
 
@@ -80,8 +82,8 @@ const ratioPanels: Readonly<Record<string, keyof Counts>> = {
   'NAR bytes from disk': 'bytes',
 }
 
-/** All goes wrong while clients get NARs; when it had been scraped. */
-async function troubleUnderLoad({ scene, prometheus }: Watched): Promise<number> {
+/** All goes wrong while clients get NARs, and is scraped. */
+async function troubleUnderLoad({ scene, prometheus }: Watched): Promise<void> {
   const done = new AbortController()
   const busy = [scene.main, scene.small].map((weir) =>
     keepTurningOver({ ...scene, weir }, done.signal),
@@ -89,10 +91,9 @@ async function troubleUnderLoad({ scene, prometheus }: Watched): Promise<number>
   await makeTrouble(scene)
   // Twice, since one sample makes no rate.
   await prometheus.scraped(instanceOf(scene.main))
-  const to = await prometheus.scraped(instanceOf(scene.main))
+  await prometheus.scraped(instanceOf(scene.main))
   done.abort()
   await Promise.all(busy)
-  return to
 }
 
 /** Every question of every dashboard has an answer that is a number. */
