@@ -3,7 +3,7 @@
 # Named ones run alone, and what begins with "--" is for each of them: npm run soak -- kills crowd --seed=7
 set -eu
 cd "$(dirname "$0")/.."
-all="mutation wrong-nars old-clients full-disk big kills crowd faults distance random-faults"
+all="mutation wrong-nars old-clients full-disk big kills crowd faults distance random-faults dashboards"
 mutation() {
   echo "mutation: changes the policy's code in every way Stryker knows, and wants a test to notice each (at most 20 minutes)"
   timeout 1200 node_modules/.bin/stryker run stryker.config.json

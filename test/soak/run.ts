@@ -4,6 +4,7 @@
  * ends with one line that says what came of it; the exit status is 1 where something failed.
  */
 import { parseArgs } from 'node:util'
+import { tryDashboards } from '../grafana/try-dashboards.ts'
 import { tryBig } from './big.ts'
 import { tryCrowd } from './crowd.ts'
 import { tryDistance } from './distance.ts'
@@ -68,6 +69,7 @@ const trials: Readonly<Record<string, Trial>> = {
       ...base,
       ...{ seconds: given('seconds', 600), rawClients: 24, nixClients: 3, paths: 300 },
     }),
+  dashboards: ({ tally }, given) => tryDashboards({ tally, seconds: given('seconds', 120) }),
   distance: (base) =>
     tryDistance({ ...base, upstreams: 5, paths: 200, roundTripMs: 40, isTimed: true }),
   'random-faults': (base, given) =>
