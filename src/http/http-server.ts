@@ -1,58 +1,27 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { HttpMeter } from '../ports/http-meter.ts'
 import type { Log } from '../ports/log.ts'
 import type { RequestScope } from '../ports/request-scope.ts'
 import type { Tracer } from '../ports/tracer.ts'
-import type { BuildLogs } from '../substituter/build-logs.ts'
-import type { Listings } from '../substituter/listings.ts'
-import type { ReadAhead } from '../substituter/read-ahead.ts'
-import type { Realisations } from '../substituter/realisations.ts'
-import type { Substituter } from '../substituter/substituter.ts'
 import { TransferBrokenError } from '../substituter/transfer.ts'
-import { clientOf } from './client.ts'
 import { hasMethodOf } from './allowed-method.ts'
-import { type ActionRouteDeps, answerAction } from './api-action-route.ts'
-import { orProblem, replyProblem } from './api-reply.ts'
-import { type ApiDeps, answerApi } from './api-route.ts'
-import { answerExplain, type ExplainRouteDeps } from './explain-route.ts'
-import type { HttpMeter } from '../ports/http-meter.ts'
-import { answerListing } from './listing-route.ts'
-import { answerLog } from './log-route.ts'
-import { answerNarinfo } from './narinfo-route.ts'
-import { answerNar } from './nar-route.ts'
+import { clientOf } from './client.ts'
+import { dispatch, type DispatchDeps } from './dispatch.ts'
 import { replyUnknown } from './no-claim.ts'
 import { type OwnNames, refusalOf } from './own-names.ts'
-import { answerPage, type PageRouteDeps } from './page-route.ts'
-import { answerRealisation } from './realisation-route.ts'
-import { reply, replyText } from './reply.ts'
+import { replyText } from './reply.ts'
 import type { NameRequest } from './request-id.ts'
 import { parseRoute, type Route } from './route.ts'
 
-export type HttpDeps = ExplainRouteDeps &
-  ApiDeps &
-  ActionRouteDeps &
-  PageRouteDeps & {
-    readonly substituter: Substituter
-    readonly buildLogs: BuildLogs
-    readonly realisations: Realisations
-    readonly listings: Listings
-    readonly readAhead: ReadAhead
-    readonly meter: HttpMeter
-    readonly log: Log
-    readonly scope: RequestScope
-    readonly nameRequest: NameRequest
-    readonly tracer: Tracer
-    /** The text of nix-cache-info. */
-    readonly cacheInfo: string
-    /** `name:base64` */
-    readonly publicKey: string
-    /** `null` where nothing is measured. */
-    readonly metrics:
-      (() => Promise<{ readonly contentType: string; readonly text: string }>) | null
-    /** False while Weir drains. */
-    readonly isReady: () => boolean
-    /** `null` on a Unix socket, where no browser comes. */
-    readonly own: OwnNames | null
-  }
+export type HttpDeps = DispatchDeps & {
+  readonly meter: HttpMeter
+  readonly log: Log
+  readonly scope: RequestScope
+  readonly nameRequest: NameRequest
+  readonly tracer: Tracer
+  /** `null` on a Unix socket, where no browser comes. */
+  readonly own: OwnNames | null
+}
 
 /** The server of the cache protocol and its few neighbours: read-only, GET and HEAD. */
 export function createHttpServer(deps: HttpDeps): Server {
@@ -154,72 +123,6 @@ function isAllowed(
     return false
   }
   return hasMethodOf(route, request, response)
-}
-
-async function dispatch(
-  deps: HttpDeps,
-  route: Route,
-  request: IncomingMessage,
-  response: ServerResponse,
-  signal: AbortSignal,
-): Promise<void> {
-  switch (route.kind) {
-    case 'narinfo':
-      await answerNarinfo(deps, request, response, route.hash)
-      return
-    case 'listing':
-      await answerListing(deps.listings, response, route.hash, signal)
-      return
-    case 'nar':
-      await answerNar(deps, request, response, route.key, signal)
-      return
-    case 'log':
-      await answerLog(deps.buildLogs, response, route.derivation, signal)
-      return
-    case 'realisation':
-      await answerRealisation(deps.realisations, response, route.output, signal)
-      return
-    case 'explain':
-      await answerExplain(deps, request, response, route)
-      return
-    case 'page':
-    case 'asset':
-      await answerPage(deps, request, response, route, signal)
-      return
-    case 'api':
-      await orProblem(response, () => answerApi(deps, request, response, route, signal))
-      return
-    case 'api-action':
-      await orProblem(response, () => answerAction(deps, request, response, route.action, signal))
-      return
-    case 'api-unknown':
-      replyProblem(response, 404, 'there is nothing of this name: see /api/v1/openapi.json')
-      return
-    case 'cache-info':
-      reply(response, 200, { 'content-type': 'text/x-nix-cache-info' }, deps.cacheInfo)
-      return
-    case 'public-key':
-      replyText(response, 200, deps.publicKey)
-      return
-    case 'healthz':
-      replyText(response, 200, 'ok')
-      return
-    case 'readyz':
-      if (deps.isReady()) replyText(response, 200, 'ready')
-      else replyText(response, 503, 'draining')
-      return
-    case 'metrics': {
-      if (deps.metrics === null) {
-        replyText(response, 404, 'this Weir does not measure: [server] metrics is false')
-        return
-      }
-      const { contentType, text } = await deps.metrics()
-      reply(response, 200, { 'content-type': contentType }, text)
-      return
-    }
-    case 'not-served':
-      replyText(response, 404, 'not here')
-  }
 }
 
 /** Ends an answer that cannot be given. One that has begun is cut, so that nobody takes it for whole. */

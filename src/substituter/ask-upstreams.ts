@@ -101,6 +101,8 @@ async function askOne(
 ): Promise<Reply> {
   const startedMs = deps.clock.nowMs()
   const measure = (result: 'found' | 'absent' | 'error'): void => {
+    // The store's own narinfos are no upstream's answers.
+    if (!deps.reach.isRemote(upstream.name)) return
     const seconds = (deps.clock.nowMs() - startedMs) / 1000
     deps.meter.upstreamAnswered({ upstream: upstream.name, object: 'narinfo', result, seconds })
   }

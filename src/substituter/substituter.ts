@@ -1,5 +1,6 @@
 import type { NarFileKey } from '../nix/nar-key.ts'
 import type { StoreDir, StorePathHash } from '../nix/store-path.ts'
+import { ruleFor } from '../policy/rule.ts'
 import type { Evidence } from '../ports/evidence.ts'
 import type { Log } from '../ports/log.ts'
 import type { Meter } from '../ports/meter.ts'
@@ -53,10 +54,12 @@ export function createSubstituter(deps: SubstituterDeps): Substituter {
     if (stored !== null) deps.keeper.used(stored.key)
     if (wouldRefuse !== null) known.reportRefusal(entry, wouldRefuse)
     const { claim, verdict } = answer
-    const rule = verdict.rule?.name ?? null
+    const { baseName, name } = claim.narinfo.storePath
+    // Report only: what is served goes by no rule, and what would be refused by one.
+    const { rule } = wouldRefuse === null ? verdict : { rule: ruleFor(entry.policy.rules, name) }
     return {
-      ...{ kind: 'found', body, upstream: claim.upstream, rule, wouldRefuse },
-      path: claim.narinfo.storePath.baseName,
+      ...{ kind: 'found', body, upstream: claim.upstream, wouldRefuse },
+      ...{ rule: rule?.name ?? null, path: baseName },
       isStored: stored !== null,
     }
   }
