@@ -36,8 +36,13 @@ const names = {
 type OfferName = keyof typeof names | 'acmeTool' | 'refused' | 'recalled'
 
 /** What only a careless page would take for more than text. */
-export const hostileReason = 'CVE-2024-3094 <script>document.title = "owned"</script><img src=x>'
-export const hostileRule = 'what <script>document.title = "owned"</script> our builders made'
+export const hostileTexts: Texts = {
+  reason: 'CVE-2024-3094 <script>document.title = "owned"</script><img src=x>',
+  rule: 'what <script>document.title = "owned"</script> our builders made',
+}
+
+/** A recall's reason and a rule's name. */
+export type Texts = { readonly reason: string; readonly rule: string }
 
 function makeOffers(): BusyWeir['offers'] {
   const ofNixos = (name: string): Offer => {
@@ -64,7 +69,7 @@ function makeLarge(): Offer {
 }
 
 /** Starts it, and has a few clients ask. */
-export async function startBusyWeir(): Promise<BusyWeir> {
+export async function startBusyWeir(texts: Texts): Promise<BusyWeir> {
   await using resources = new AsyncDisposableStack()
   const offers = makeOffers()
   const { acmeTool, refused, ...others } = offers
@@ -74,7 +79,7 @@ export async function startBusyWeir(): Promise<BusyWeir> {
   const acme = resources.use(await startForgedUpstream(acmeTool, refused, offers.curl))
   const held = new RegExp(large.offer.narinfo.url)
   nixos.faults.add({ path: held, action: { kind: 'gateAfterBytes', bytes: 2_600_000, gate } })
-  const config = configOf(nixos, acme)
+  const config = configOf(nixos, acme, texts)
   const weir = resources.use(await startWeir({ config }))
   const fetch = async (offer: Offer): Promise<void> => {
     const { narUrl } = await askNarinfo(weir, offer)
@@ -90,7 +95,7 @@ export async function startBusyWeir(): Promise<BusyWeir> {
   }
 }
 
-function configOf(nixos: ForgedUpstream, acme: ForgedUpstream) {
+function configOf(nixos: ForgedUpstream, acme: ForgedUpstream, { rule, reason }: Texts) {
   return {
     upstreams: [
       { name: 'nixos', url: nixos.url, keys: [formatPublicKey(nixosKey.publicKey)] },
@@ -104,9 +109,9 @@ function configOf(nixos: ForgedUpstream, acme: ForgedUpstream) {
           from: ['nixos'],
           signed_by: ['cache.nixos.org-1'],
         },
-        { name: hostileRule, paths: ['acme-*'], from: ['acme'] },
+        { name: rule, paths: ['acme-*'], from: ['acme'] },
       ],
-      block: [{ package: 'xz', versions: ['5.6.0', '5.6.1'], reason: hostileReason }],
+      block: [{ package: 'xz', versions: ['5.6.0', '5.6.1'], reason }],
     },
   }
 }

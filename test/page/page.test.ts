@@ -4,10 +4,10 @@ import { reloadWeir } from '../lab/ask-weir.ts'
 import { makeOffer, type Offer } from '../lab/forged-offer.ts'
 import { rawGet } from '../lab/raw-client.ts'
 import { overflow, startBrowser, violations, watchPage } from './browser.ts'
-import { hostileReason, hostileRule, startBusyWeir } from './busy-weir.ts'
+import { hostileTexts, startBusyWeir } from './busy-weir.ts'
 
 t.setTimeout(120_000)
-const busy = await startBusyWeir()
+const busy = await startBusyWeir(hostileTexts)
 const browser = await startBrowser()
 t.teardown(async () => {
   await browser.close()
@@ -115,13 +115,13 @@ t.test('a refused path says why, without the token and with it', async (t) => {
 
 t.test('what others wrote is shown as text', async (t) => {
   const { page, complaints } = await open(t, pathOf(offers.recalled))
-  t.match(await page.locator('main').innerText(), hostileReason)
+  t.match(await page.locator('main').innerText(), hostileTexts.reason)
   await page.goto(`${weir.url}/policy`)
-  t.match(await page.locator('main').innerText(), hostileReason)
-  t.match(await page.locator('main').innerText(), hostileRule)
+  t.match(await page.locator('main').innerText(), hostileTexts.reason)
+  t.match(await page.locator('main').innerText(), hostileTexts.rule)
   await page.goto(weir.url)
   await page.getByText('Live', { exact: true }).waitFor()
-  t.match(await page.locator('[data-live="decisions"]').innerText(), hostileRule)
+  t.match(await page.locator('[data-live="decisions"]').innerText(), hostileTexts.rule)
   const markup = '<script>document.title = "owned"</script>'
   await page.goto(`${weir.url}/search?q=${encodeURIComponent(`"'${markup}`)}`)
   t.match(await page.locator('main').innerText(), markup)
@@ -171,6 +171,7 @@ t.test('who pauses the page is left alone until they go on', async (t) => {
 
 t.test(
   'axe finds nothing serious, light or dark, and nothing is too wide for a phone',
+
   async (t) => {
     const { page, complaints } = await open(t, '/', { viewport: { width: 390, height: 800 } })
     await page.locator('canvas').first().waitFor()

@@ -166,7 +166,8 @@ function options(
         ticks: faint,
         size: 26,
         space: 70,
-        values: (_chart, splits) => splits.map(clockTime),
+        values: (_chart, splits, _axis, _space, incr) =>
+          splits.map((seconds) => clockTime(seconds, incr)),
       },
       {
         ...axis,
@@ -194,7 +195,9 @@ function colour(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 }
 
-function clockTime(seconds: number): string {
-  const options = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const
+/** With seconds, where times so far apart need them to differ. */
+function clockTime(seconds: number, apartSeconds: number): string {
+  const minutes = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const
+  const options = apartSeconds < 60 ? { ...minutes, second: '2-digit' as const } : minutes
   return new Date(seconds * 1000).toLocaleTimeString([], options)
 }
