@@ -262,7 +262,7 @@ t.test('what a running Weir does is seen by everybody, and who asks by its opera
   const overview = fits(t, readingSchemas.Overview, await get('overview'))
   t.match(overview, {
     ...{ network: 'online', policy: { enforce: true }, cache: { nars: 1, isStoring: true } },
-    upstreams: [{ name: 'lab', url: upstream.url, circuit: 'closed', requests: 1, errors: 0 }],
+    upstreams: [{ name: 'lab', url: upstream.url, circuit: 'closed', requests: 2, errors: 0 }],
     totals: { narinfos: { miss: 1 }, nars: { miss: 1 } },
   })
   t.equal(overview.clientLines[0], `substituters = ${weir.url}`)
