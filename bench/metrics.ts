@@ -1,8 +1,9 @@
 /**
  * What it costs to measure: narinfos a second, and CPU time of one, of a Weir with all its metrics and of one without, asked in turn for
  * 5,000 paths that they know, over 25 connections that are kept; and how long `/metrics` takes after that. The goals are 0.95 times
- * the rate without, and 20 ms. Where the machine is busy with other things, the CPU time is what to go by.
- * Run: npm run bench metrics -- [--rounds N] [--seconds N] [--json FILE]
+ * the rate without, and 20 ms. Two processes of the same program differ by more than metrics cost, so that each round starts new ones;
+ * with --control neither measures, which shows how much the machine makes of it.
+ * Run: npm run bench metrics -- [--rounds N] [--seconds N] [--control] [--json FILE]
  */
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
@@ -15,20 +16,22 @@ import { formatTable } from './table.ts'
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '16' },
+    rounds: { type: 'string', default: '7' },
     seconds: { type: 'string', default: '1' },
+    control: { type: 'boolean', default: false },
     json: { type: 'string' },
   },
 })
 const paths = 5000
 const connections = 25
 const scrapes = 20
+/** Of each process in a round; the first one warms it up. */
+const turns = 4
 const rateGoal = 0.95
 const scrapeGoalMs = 20
 
 await using upstream = await startMadeNarinfos(paths)
-await using measuring = await start(true)
-await using plain = await start(false)
+
 type Sample = {
   readonly narinfosPerSecond: number
   readonly cpuMicroseconds: number
@@ -62,62 +65,85 @@ async function measure({ url, pid }: WeirProcess): Promise<Sample> {
   }
 }
 
-/** Milliseconds until `/metrics` was there, and its lines. */
-async function scrape({ url }: WeirProcess): Promise<{ ms: number; series: number }> {
-  const began = performance.now()
-  const text = await (await fetch(`${url}/metrics`)).text()
-  const series = text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).length
-  return { ms: performance.now() - began, series }
-}
+type Scrape = { readonly ms: number; readonly series: number }
 
-/** One after the other, so that what else the machine does is the same for both; who goes first changes. */
-async function measureBoth(round: number): Promise<{ measured: Sample; unmeasured: Sample }> {
-  if (round % 2 === 0) {
-    const measured = await measure(measuring)
-    return { measured, unmeasured: await measure(plain) }
+/** Milliseconds until `/metrics` was there, and its lines; the median of some. */
+async function scrape({ url }: WeirProcess): Promise<Scrape> {
+  const all: Scrape[] = []
+  for (let count = 0; count < scrapes; count += 1) {
+    const began = performance.now()
+    const text = await (await fetch(`${url}/metrics`)).text()
+    const series = text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).length
+    all.push({ ms: performance.now() - began, series })
   }
-  const unmeasured = await measure(plain)
-  return { measured: await measure(measuring), unmeasured }
+  return { ms: median(all.map(({ ms }) => ms)), series: all.at(-1)?.series ?? 0 }
 }
 
-const rounds: Awaited<ReturnType<typeof measureBoth>>[] = []
-// The first one warms up.
-for (let round = 0; round <= Number(values.rounds); round += 1) {
-  const both = await measureBoth(round)
-  if (round > 0) rounds.push(both)
+type Round = { readonly measured: Sample; readonly unmeasured: Sample; readonly scraped: Scrape }
+
+/** Who starts first changes, and they take turns, so that what else the machine does is the same for both. */
+async function runRound(round: number): Promise<Round> {
+  const isFirst = round % 2 === 0
+  await using one = await start(isFirst && !values.control)
+  await using other = await start(!isFirst && !values.control)
+  const [measuring, plain] = isFirst ? [one, other] : [other, one]
+  const samples: (readonly [Sample, Sample])[] = []
+  for (let turn = 0; turn < turns; turn += 1) {
+    const both = [await measure(measuring), await measure(plain)] as const
+    if (turn > 0) samples.push(both)
+  }
+  return {
+    measured: medianOf(samples.map(([first]) => first)),
+    unmeasured: medianOf(samples.map(([, second]) => second)),
+    scraped: await scrape(measuring),
+  }
 }
 
-const measured = rounds.map((round) => round.measured)
-const unmeasured = rounds.map((round) => round.unmeasured)
-const rate = (samples: readonly Sample[]): number =>
-  median(samples.map(({ narinfosPerSecond }) => narinfosPerSecond))
-/** The lower quartile: what else the machine does only adds to it. */
-const cpuTime = (samples: readonly Sample[]): number => {
-  const sorted = samples.map(({ cpuMicroseconds }) => cpuMicroseconds).sort((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 4)] ?? NaN
+function medianOf(samples: readonly Sample[]): Sample {
+  return {
+    narinfosPerSecond: median(samples.map(({ narinfosPerSecond }) => narinfosPerSecond)),
+    cpuMicroseconds: median(samples.map(({ cpuMicroseconds }) => cpuMicroseconds)),
+  }
 }
-const row = (name: string, samples: readonly Sample[]): readonly string[] => [
-  ...[name, rate(samples).toFixed(0), cpuTime(samples).toFixed(1)],
+
+const rounds: Round[] = []
+for (let round = 0; round < Number(values.rounds); round += 1) rounds.push(await runRound(round))
+
+const row = (name: string, samples: readonly Sample[]): readonly string[] => {
+  const { narinfosPerSecond, cpuMicroseconds } = medianOf(samples)
+  return [name, narinfosPerSecond.toFixed(0), cpuMicroseconds.toFixed(1)]
+}
+const rows = [
+  ['', 'narinfos/s', 'CPU µs each'],
+  row(
+    values.control ? 'without' : 'with metrics',
+    rounds.map(({ measured }) => measured),
+  ),
+  row(
+    'without',
+    rounds.map(({ unmeasured }) => unmeasured),
+  ),
 ]
-const heads = ['', 'narinfos/s', 'CPU µs each']
-console.log(formatTable([heads, row('with metrics', measured), row('without', unmeasured)]))
+console.log(formatTable(rows))
 
 const verdict = (isReached: boolean): string => (isReached ? 'reached' : 'missed')
-const tell = (what: string, ratio: number): void => {
-  const reached = verdict(ratio >= rateGoal)
-  console.log(`${what}: ${ratio.toFixed(3)} (goal ${rateGoal.toFixed(2)}: ${reached})`)
+const tell = (what: string, value: number): void => {
+  const reached = verdict(value >= rateGoal)
+  console.log(`${what}: ${value.toFixed(3)} (goal ${rateGoal.toFixed(2)}: ${reached})`)
 }
-const rateRatios = rounds.map(
-  (round) => round.measured.narinfosPerSecond / round.unmeasured.narinfosPerSecond,
+const ratio = (of: (round: Round) => number): number => median(rounds.map(of))
+tell(
+  'with / without',
+  ratio(({ measured, unmeasured }) => measured.narinfosPerSecond / unmeasured.narinfosPerSecond),
 )
-tell('with / without', median(rateRatios))
-tell('by CPU time', cpuTime(unmeasured) / cpuTime(measured))
-
-const scraped: { ms: number; series: number }[] = []
-for (let count = 0; count < scrapes; count += 1) scraped.push(await scrape(measuring))
-const scrapeMs = median(scraped.map(({ ms }) => ms))
-const lines = scraped.at(-1)?.series ?? 0
-console.log(
-  `/metrics: ${lines} series, ${scrapeMs.toFixed(1)} ms (goal ${scrapeGoalMs}: ${verdict(scrapeMs <= scrapeGoalMs)})`,
+tell(
+  'by CPU time',
+  ratio(({ measured, unmeasured }) => unmeasured.cpuMicroseconds / measured.cpuMicroseconds),
 )
+if (!values.control) {
+  const ms = median(rounds.map(({ scraped }) => scraped.ms))
+  const series = rounds.at(-1)?.scraped.series ?? 0
+  const reached = verdict(ms <= scrapeGoalMs)
+  console.log(`/metrics: ${series} series, ${ms.toFixed(1)} ms (goal ${scrapeGoalMs}: ${reached})`)
+}
 if (values.json !== undefined) await writeFile(values.json, JSON.stringify(rounds, null, 1))
