@@ -375,3 +375,20 @@ t.test('a pin tells of each path that is fetched', async (t) => {
   t.match(parsed.slice(1, -1), [{ item: { kind: 'stored', upstream: 'lab' } }])
   t.strictSame(parsed.at(-1), { end: true })
 })
+
+t.test(
+  'why an upstream could not tell is told to clients without files of the machine',
+  async (t) => {
+    const missing = join(workFolder(t), 'no-such-token')
+    const upstreams = [
+      { name: 'lab', url: 'http://127.0.0.1:9', keys: [lab.publicKey], token_file: missing },
+    ]
+    await using weir = await startWeir({ config: { upstreams } })
+    for (const path of [`/${hash}.narinfo`, `/log/${hash}-x.drv`]) {
+      const { status, body } = await rawGet(`${weir.url}${path}`)
+      t.equal(status, 503, path)
+      t.match(String(body), 'see the log of Weir')
+      t.notMatch(String(body), 'no-such-token')
+    }
+  },
+)
