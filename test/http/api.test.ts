@@ -3,6 +3,7 @@ import { basename, join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { z } from 'zod'
 import { createRecorder } from '../../src/activity/recorder.ts'
+import { createSearches } from '../../src/activity/searches.ts'
 import { shownUrl } from '../../src/activity/shown-url.ts'
 import { actionAnswers, pinLineSchema } from '../../src/http/action-schemas.ts'
 import { apiPaths } from '../../src/http/api-endpoints.ts'
@@ -392,3 +393,21 @@ t.test(
     }
   },
 )
+
+t.test('who searches much does not keep others waiting for all of it', async (t) => {
+  const order: string[] = []
+  const search = createSearches({
+    find: () => Promise.resolve([]),
+    search: () => Promise.resolve({ found: [], next: null }),
+  })
+  const leaving = new AbortController()
+  const ask = async (client: string, { signal } = new AbortController()): Promise<void> => {
+    await search({ text: 'x', after: null, limit: 1 }, signal, client)
+    order.push(client)
+  }
+  const all = [ask('a'), ask('a'), ask('a'), ask('a', leaving), ask('a'), ask('b')]
+  leaving.abort()
+  const results = await Promise.allSettled(all)
+  t.strictSame(order, ['a', 'a', 'b', 'a', 'a'])
+  t.equal(results[3]?.status, 'rejected', 'who left waits no more')
+})
