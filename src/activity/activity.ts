@@ -153,5 +153,6 @@ export type Activity = {
   transfers(): readonly RunningNar[]
   /** Those after `after`, the latest first, at most `limit`; only the last few hundred are kept. */
   decisions(after: number, limit: number): readonly Decision[]
-  paths(query: PathQuery, signal: AbortSignal): Promise<StoredPaths>
+  /** One search at a time, in turn for each client. */
+  paths(query: PathQuery, signal: AbortSignal, client?: string): Promise<StoredPaths>
 }

@@ -1,4 +1,3 @@
-import pLimit from 'p-limit'
 import type { Policy } from '../policy/policy.ts'
 import type { Catalog } from '../ports/catalog.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -6,7 +5,7 @@ import type { NetworkState } from '../ports/network-state.ts'
 import type { UpstreamHealth } from '../ports/upstream-health.ts'
 import type { Activity, Overview, RunningNar } from './activity.ts'
 import type { Recorder } from './recorder.ts'
-import { searchStored } from './search-stored.ts'
+import { createSearches } from './searches.ts'
 import { shownUrl } from './shown-url.ts'
 
 export type ActivityDeps = {
@@ -32,8 +31,6 @@ export type ActivityDeps = {
 
 export function createActivity(deps: ActivityDeps): Activity {
   const { version, startedMs, publicKey, recorder } = deps
-  // Each takes the catalog's time: they wait for each other, and not requests for them.
-  const oneSearch = pLimit(1)
   return {
     overview(origin) {
       const { epoch, enforce, rules, blocks } = deps.policy()
@@ -54,6 +51,6 @@ export function createActivity(deps: ActivityDeps): Activity {
     traffic: () => recorder.traffic(),
     transfers: () => deps.transfers().toSorted((one, other) => one.startedMs - other.startedMs),
     decisions: (after, limit) => recorder.decisions(after, limit),
-    paths: (query, signal) => oneSearch(() => searchStored(deps.catalog, query, signal)),
+    paths: createSearches(deps.catalog),
   }
 }

@@ -12,6 +12,7 @@ import { explainRule } from './explain-rule.ts'
 import { explainUpstreams } from './explain-upstreams.ts'
 import { explainVerdict, explainWithoutClaims } from './explain-verdict.ts'
 import type { ExplainedNar, Explanation } from './explanation.ts'
+import { reasonForAll } from './reason-for-all.ts'
 import { refusedReferences } from './refused-references.ts'
 
 export type ExplainDeps = {
@@ -22,9 +23,6 @@ export type ExplainDeps = {
 
 const maxRecords = 1000
 const maxEvents = 100
-
-/** Not what follows `https:`. */
-const absolutePath = /(?:^|[\s'"(])\//
 
 export type ExplainOptions = {
   /** Asks the upstreams, and for its references too; else what is known is explained. */
@@ -90,8 +88,8 @@ async function viewsOf(
 function withoutFiles(views: Views): Views {
   const slots = views.serving.slots.map((slot) => {
     const { answer } = slot
-    const isOfFile = answer?.kind === 'unknown' && absolutePath.test(answer.reason)
-    return isOfFile ? { ...slot, answer: { ...answer, reason: 'see the log of Weir' } } : slot
+    if (answer?.kind !== 'unknown') return slot
+    return { ...slot, answer: { ...answer, reason: reasonForAll(answer.reason) } }
   })
   return { ...views, serving: { ...views.serving, slots } }
 }

@@ -10,6 +10,7 @@ import {
   readParameters,
 } from './api-parameters.ts'
 import { replyJson, replyUnauthorised } from './api-reply.ts'
+import { clientOf } from './client.ts'
 
 export type ApiDeps = {
   readonly activity: Activity
@@ -22,6 +23,7 @@ export type ApiDeps = {
 type Asking = {
   /** Under which address Weir was asked. */
   readonly origin: string
+  readonly client: string
   readonly isAdmin: boolean
   readonly signal: AbortSignal
 }
@@ -46,14 +48,15 @@ export async function answerApi(
     replyUnauthorised(response, 'this needs the admin token: [server] page is false')
     return
   }
-  const value = await valueOf(deps, asked, { origin: originOf(request), isAdmin, signal })
+  const asking = { origin: originOf(request), client: clientOf(request), isAdmin, signal }
+  const value = await valueOf(deps, asked, asking)
   replyJson(response, value)
 }
 
 async function valueOf(
   { activity, plainPolicy }: ApiDeps,
   { reading, query }: Asked,
-  { origin, isAdmin, signal }: Asking,
+  { origin, client, isAdmin, signal }: Asking,
 ): Promise<object> {
   if (reading === 'decisions') {
     const { after, limit } = readParameters(decisionsParameters, query)
@@ -62,7 +65,7 @@ async function valueOf(
   }
   if (reading === 'paths') {
     const { q, after, limit } = readParameters(pathsParameters, query)
-    return activity.paths({ text: q, after, limit }, signal)
+    return activity.paths({ text: q, after, limit }, signal, client)
   }
   readParameters(noParameters, query)
   switch (reading) {

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { once } from 'node:events'
 import type { BuildLogs } from '../substituter/build-logs.ts'
+import { reasonForAll } from '../admin/reason-for-all.ts'
 import { replyUnknown } from './no-claim.ts'
 import { replyText } from './reply.ts'
 
@@ -17,7 +18,7 @@ export async function answerLog(
       replyText(response, 404, 'no upstream has this build log')
       return
     case 'unknown':
-      replyUnknown(response, answer.why)
+      replyUnknown(response, reasonForAll(answer.why))
       return
     case 'found':
       response.writeHead(200, {

@@ -1,4 +1,5 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { reasonForAll } from '../admin/reason-for-all.ts'
 import type { NarFileKey } from '../nix/nar-key.ts'
 import type { NarBody } from '../substituter/nar-body.ts'
 import type { ReadAhead } from '../substituter/read-ahead.ts'
@@ -165,7 +166,7 @@ function replyFailed(
   { kind, failures }: TransferFailure,
   isResume: boolean,
 ): NoClaimReply {
-  const said = failures.map(({ upstream, message }) => `${upstream}: ${message}`)
+  const said = failures.map(({ upstream, message }) => `${upstream}: ${reasonForAll(message)}`)
   const why = said.join('; ') || 'the NAR could not be fetched'
   if (kind === 'refused') {
     const headers = { 'x-weir-verdict': 'refused' }

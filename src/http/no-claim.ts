@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { type AnswerSlot, isOffline } from '../policy/answer.ts'
+import { reasonForAll } from '../admin/reason-for-all.ts'
 import type { NoClaim } from '../substituter/substituter.ts'
 import type { Answered } from '../ports/http-meter.ts'
 import { headerText, replyText } from './reply.ts'
@@ -82,6 +83,6 @@ function describe({ upstream, answer }: AnswerSlot): string[] {
       return [rule === null ? `${upstream}: ${why}` : `${upstream}: ${why}, rule "${rule.name}"`]
     }
     case 'unknown':
-      return [`${upstream}: ${answer.code}, ${answer.reason}`]
+      return [`${upstream}: ${answer.code}, ${reasonForAll(answer.reason)}`]
   }
 }

@@ -89,11 +89,17 @@ export async function answerPage(
     return
   }
   const named = route.page === 'search' ? namedPath(route.text) : null
+  const visitor = { origin: originOf(request), client: clientOf(request), isAdmin }
+  // Who has unlocked the page asks by its script, which follows nothing.
+  if (named !== null && isAdmin) {
+    const page = await deps.pages.path(named, { live: false }, visitor)
+    reply(response, 200, documentHeaders, page)
+    return
+  }
   if (named !== null) {
     reply(response, 303, { location: `${pathPrefix}${named}`, 'cache-control': 'no-store' }, '')
     return
   }
-  const visitor = { origin: originOf(request), client: clientOf(request), isAdmin }
   reply(response, 200, documentHeaders, await render(deps.pages, route, visitor, signal))
 }
 
@@ -107,7 +113,7 @@ function render(
     case 'status':
       return pages.status(visitor)
     case 'search':
-      return pages.search(route.text, route.after, signal)
+      return pages.search(route.text, route.after, visitor, signal)
     case 'path':
       return pages.path(route.hash, { live: isLive(route) }, visitor)
     case 'policy':

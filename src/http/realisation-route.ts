@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { DrvOutput } from '../nix/drv-output.ts'
 import type { Realisations, RefusedRealisation } from '../substituter/realisations.ts'
+import { reasonForAll } from '../admin/reason-for-all.ts'
 import { replyUnknown } from './no-claim.ts'
 import { reply, replyText } from './reply.ts'
 
@@ -25,7 +26,7 @@ export async function answerRealisation(
       return
     }
     case 'unknown':
-      replyUnknown(response, answer.why)
+      replyUnknown(response, reasonForAll(answer.why))
       return
     case 'found':
       reply(

@@ -33,7 +33,7 @@ export type Visitor = {
 /** The pages for people, as whole documents. */
 export type Pages = {
   status(visitor: Visitor): Promise<string>
-  search(text: string, after: string | null, signal: AbortSignal): Promise<string>
+  search(text: string, after: string | null, visitor: Visitor, signal: AbortSignal): Promise<string>
   /** `live` asks the upstreams now. */
   path(hash: StorePathHash, options: { readonly live: boolean }, visitor: Visitor): Promise<string>
   policy(): Promise<string>
@@ -46,13 +46,20 @@ export type Pages = {
 export function createPages(deps: PagesDeps): Pages {
   const { activity, admin, version, clock } = deps
   let reading: Promise<Assets> | null = null
-  const assets = (): Promise<Assets> => (reading ??= readAssets())
+  const assets = (): Promise<Assets> => {
+    reading ??= readAssets().catch((error: unknown) => {
+      // Whoever comes next may find them readable.
+      reading = null
+      throw error
+    })
+    return reading
+  }
   const page = async (section: Section | null, title: string, main: Html, text = '') =>
     layout({ section, title, main, text, version, assets: (await assets()).folder })
   return {
     status: (visitor) => page('status', 'Status', statusPage(activity, visitor)),
-    async search(text, after, signal) {
-      const found = await activity.paths({ text, after, limit: pathsPerPage }, signal)
+    async search(text, after, { client }, signal) {
+      const found = await activity.paths({ text, after, limit: pathsPerPage }, signal, client)
       const main = searchPage(found, { text, after, nowMs: clock.nowMs() })
       return page('search', text === '' ? 'Stored paths' : text, main, text)
     },

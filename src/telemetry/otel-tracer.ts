@@ -7,6 +7,7 @@ import {
   SpanStatusCode,
   trace,
 } from '@opentelemetry/api'
+import { setTimeout } from 'node:timers/promises'
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { resourceFromAttributes } from '@opentelemetry/resources'
@@ -35,6 +36,9 @@ const kinds = {
   client: SpanKind.CLIENT,
   internal: SpanKind.INTERNAL,
 } as const
+
+/** So long what is still to be sent may take at the end. */
+const mostAtEndMs = 2000
 
 export function createOtelTracer({ endpoint, sample, version }: OtelTracerOptions): OtelTracer {
   const contexts = new AsyncLocalStorageContextManager().enable()
@@ -69,8 +73,9 @@ export function createOtelTracer({ endpoint, sample, version }: OtelTracerOption
       }
     },
     async [Symbol.asyncDispose]() {
-      // A collector that is gone must not hold up the end.
-      await provider.shutdown().catch(() => undefined)
+      // A collector that is gone, or that hangs, must not hold up the end.
+      const ended = provider.shutdown().catch(() => undefined)
+      await Promise.race([ended, setTimeout(mostAtEndMs, undefined, { ref: false })])
       contexts.disable()
     },
   }

@@ -5,7 +5,8 @@ const secrets: readonly (readonly [RegExp, string])[] = [
   [/\b(bearer|basic)\s+[\w+/=.~-]{6,}/gi, `$1 ${censored}`],
   [/(:\/\/)[^\s/@"'\\]+@/g, `$1${censored}@`],
   [
-    /([?&](?:[\w-]*(?:token|signature|credential|secret|password)[\w-]*|key|auth)=)[^&\s"'\\]+/gi,
+    // Names are bounded: else a client's long query would take the square of its length.
+    /([?&](?:[\w-]{0,40}(?:token|signature|credential|secret|password)[\w-]{0,40}|key|auth)=)[^&\s"'\\]+/gi,
     `$1${censored}`,
   ],
 ]

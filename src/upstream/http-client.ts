@@ -192,6 +192,10 @@ async function unlessRefused(
     throw ofProxy(new UpstreamError('connect', describeRefusal(status)), proxy)
   }
   const isKnown = keys.length > 0
+  if (status === 403 && absentOn403 && isForwarded) {
+    await giveUp(response)
+    throw new UpstreamError('status', 'status 403: it may be the proxy that says so', { status })
+  }
   const refuses = status === 407 || (status === 403 && !absentOn403)
   if (status !== 401 && !(isKnown && refuses)) return response
   await giveUp(response)

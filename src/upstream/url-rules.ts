@@ -70,8 +70,8 @@ export function hasDotSegment(url: string): boolean {
   return path.includes('\\') || plain.split('/').some((part) => /^\.\.?(;|$)/.test(part))
 }
 
-/** What a peer wrote, shortened, and without what may be a password. */
+/** What a peer wrote, shortened, and without what may be a password or a signed query: clients are told it. */
 function quote(text: string): string {
-  const plain = text.replaceAll(/\/\/[^/?#]*@/g, '//…@')
+  const plain = text.replaceAll(/\/\/[^/?#]*@/g, '//…@').replace(/\?.*$/s, '?…')
   return JSON.stringify(plain.length > 200 ? `${plain.slice(0, 200)}…` : plain)
 }

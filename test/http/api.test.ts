@@ -3,6 +3,7 @@ import { basename, join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { z } from 'zod'
 import { createRecorder } from '../../src/activity/recorder.ts'
+import { createSearches } from '../../src/activity/searches.ts'
 import { shownUrl } from '../../src/activity/shown-url.ts'
 import { actionAnswers, pinLineSchema } from '../../src/http/action-schemas.ts'
 import { apiPaths } from '../../src/http/api-endpoints.ts'
@@ -374,4 +375,39 @@ t.test('a pin tells of each path that is fetched', async (t) => {
   t.match(parsed[0], { item: { path: top, isNew: true, paths: 2, missing: [] } })
   t.match(parsed.slice(1, -1), [{ item: { kind: 'stored', upstream: 'lab' } }])
   t.strictSame(parsed.at(-1), { end: true })
+})
+
+t.test(
+  'why an upstream could not tell is told to clients without files of the machine',
+  async (t) => {
+    const missing = join(workFolder(t), 'no-such-token')
+    const upstreams = [
+      { name: 'lab', url: 'http://127.0.0.1:9', keys: [lab.publicKey], token_file: missing },
+    ]
+    await using weir = await startWeir({ config: { upstreams } })
+    for (const path of [`/${hash}.narinfo`, `/log/${hash}-x.drv`]) {
+      const { status, body } = await rawGet(`${weir.url}${path}`)
+      t.equal(status, 503, path)
+      t.match(String(body), 'see the log of Weir')
+      t.notMatch(String(body), 'no-such-token')
+    }
+  },
+)
+
+t.test('who searches much does not keep others waiting for all of it', async (t) => {
+  const order: string[] = []
+  const search = createSearches({
+    find: () => Promise.resolve([]),
+    search: () => Promise.resolve({ found: [], next: null }),
+  })
+  const leaving = new AbortController()
+  const ask = async (client: string, { signal } = new AbortController()): Promise<void> => {
+    await search({ text: 'x', after: null, limit: 1 }, signal, client)
+    order.push(client)
+  }
+  const all = [ask('a'), ask('a'), ask('a'), ask('a', leaving), ask('a'), ask('b')]
+  leaving.abort()
+  const results = await Promise.allSettled(all)
+  t.strictSame(order, ['a', 'a', 'b', 'a', 'a'])
+  t.equal(results[3]?.status, 'rejected', 'who left waits no more')
 })

@@ -238,6 +238,11 @@ t.test(
     await page.getByLabel('Admin token').fill(busy.adminToken)
     await page.keyboard.press('Enter')
     await page.getByText('Live', { exact: true }).waitFor()
+    const { hash } = offers.openssl.narinfo.storePath
+    const headers = { authorization: `Bearer ${busy.adminToken}` }
+    const found = await rawGet(`${weir.url}/search?q=${hash}`, { headers })
+    t.equal(found.status, 200, 'who asks with the token is led nowhere, and has the page at once')
+    t.match(found.body.toString(), 'openssl')
     t.equal((await rawGet(`${weir.url}/nix-cache-info`)).status, 200)
     t.equal(
       (await rawGet(`${weir.url}/${offers.openssl.narinfo.storePath.hash}.narinfo`)).status,

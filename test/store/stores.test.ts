@@ -470,3 +470,26 @@ t.test('the signing key', async (t) => {
     t.equal(defaultKeyName(''), 'weir.localhost-1')
   })
 })
+
+t.test('the thread of checkpoints holds up who waits for it, and nobody else', async (t) => {
+  const url = new URL('../../src/store/sqlite/checkpointer.ts', import.meta.url).href
+  const run = (file: string, then: string) => {
+    const script = `
+      import { DatabaseSync } from 'node:sqlite'
+      import { createCheckpointer } from ${JSON.stringify(url)}
+      new DatabaseSync(process.argv[1]).exec('PRAGMA journal_mode = WAL; CREATE TABLE t (x)')
+      const checkpointer = createCheckpointer(process.argv[1])
+      await checkpointer.wrote(30_000)
+      console.log('written')
+      ${then}`
+    const args = ['--no-warnings', '--input-type=module', '-e', script, file]
+    const startedAt = performance.now()
+    const { stdout, status } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+    return { stdout, status, ms: performance.now() - startedAt }
+  }
+  const left = run(await newFile(), '')
+  t.match(left, { status: 0, stdout: 'written\n' })
+  t.ok(left.ms < 4500, 'who has nothing left to do ends at once')
+  const then = "checkpointer.wrote(4000); await checkpointer.close(); console.log('closed')"
+  t.match(run(await newFile(), then), { status: 0, stdout: 'written\nclosed\n' })
+})

@@ -187,5 +187,24 @@ t.test('secrets are told by where they stand', (t) => {
     '/nix/store/abc-token-1.0': '/nix/store/abc-token-1.0',
   }
   for (const [text, clean] of Object.entries(cases)) t.equal(redact(text), clean)
+  const startedAt = performance.now()
+  redact(`/?${'token'.repeat(3200)}`)
+  t.ok(performance.now() - startedAt < 100, 'a long query of a client holds nobody up')
   t.end()
+})
+
+t.test('a collector that takes spans and never answers does not hold up the end', async (t) => {
+  const server = createServer(() => undefined)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const resources = new AsyncDisposableStack()
+  const endpoint = `http://127.0.0.1:${port}/v1/traces`
+  const tracer = await openTracer({ endpoint, sample: 100 }, '1.0.0', resources)
+  await tracer.span({ name: 'GET narinfo', kind: 'server' }, () => Promise.resolve())
+  const startedAt = performance.now()
+  await resources.disposeAsync()
+  t.ok(performance.now() - startedAt < 6000)
+  server.closeAllConnections()
+  server.close()
 })

@@ -571,6 +571,13 @@ t.test(
   },
 )
 
+t.test('a 403 that may be the proxy’s own is no absence, whatever 403 is to mean', async (t) => {
+  await using proxy = await startProxy({ refuse: 403 })
+  const plain = { proxy: proxy.url, absentOn403: true }
+  const refused = await mustFail(upstreamAt(t, 'http://cache.test:1', plain))
+  t.match(refused, { code: 'status', status: 403, message: /may be the proxy/ })
+})
+
 t.test('a proxy that refuses, or is down, is an outage that names it', async (t) => {
   const cache = await serve(t, (_, response) => response.end('there'))
   await using asking = await startProxy({ authorization: 'x' })

@@ -780,6 +780,11 @@ t.test('a refused address is told without the password in it', async (t) => {
   ]) {
     t.throws(refuse, { message: /"https:\/\/…@b\.example\/x"/ })
   }
+  // A signed address is as good as a password.
+  const signed = 'ftp://b.example/x?X-Amz-Signature=secret'
+  t.throws(() => resolveRedirect(new URL('https://a.example/'), signed), {
+    message: /"ftp:\/\/b\.example\/x\?…"/,
+  })
 })
 
 t.test("no narinfo's URL leaves the cache's folder", async () => {

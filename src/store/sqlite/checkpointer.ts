@@ -60,8 +60,9 @@ function createCheckpointThread(file: string): CheckpointThread {
   let done = (): void => undefined
   const begin = (): Worker => {
     const begun = new Worker(workerFile, { workerData: file })
-    begun.unref()
     begun.on('message', () => {
+      // One that has nothing to do keeps nobody from ending.
+      begun.unref()
       done()
     })
     begun.on('error', () => undefined)
@@ -76,6 +77,8 @@ function createCheckpointThread(file: string): CheckpointThread {
       return new Promise((resolve) => {
         done = resolve
         worker ??= begin()
+        // Who waits for it must not end meanwhile.
+        worker.ref()
         worker.postMessage('checkpoint')
       })
     },
