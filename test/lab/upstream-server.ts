@@ -60,6 +60,8 @@ export async function startUpstream(options: UpstreamOptions): Promise<UpstreamS
     }
     const context = { root, only, etags, plan, onHead, onSent }
     answerRequest(request, response, context).catch((error: unknown) => {
+      // Who has gone away may have taken the files along.
+      if (request.socket.destroyed) return
       response.destroy()
       // Only a test's own hook, or a bug of the lab, fails: let the test run end with it.
       throw error

@@ -60,9 +60,8 @@ t.test('what is shown moves: charts, decisions, and a NAR on its way', async (t)
   await large
   await live('transfers').getByText('No NAR is on its way.').waitFor()
   await live('decisions').getByText('firefox-132.0.1').first().waitFor()
-  await page.waitForFunction(
-    `document.querySelector('canvas').toDataURL() !== ${JSON.stringify(before)}`,
-  )
+  // Each answer is drawn before the next one is asked for.
+  while ((await drawn()) === before) await page.waitForResponse(/\/api\/v1\/traffic$/)
   t.equal(await page.locator('canvas').count(), 4)
   t.strictSame(complaints, [])
 })

@@ -57,7 +57,7 @@ t.test('the ten most common mistakes are explained to a stranger', async (t) => 
     [
       '[server]\nlistne = "127.0.0.1:1"\n',
       'FILE, line 2, server.listne: found an unknown key.\n' +
-        '  Did you mean "listen"? Allowed: listen, store_dir, priority, hosts, expose_private, page, admin_api, drain_timeout.',
+        '  Did you mean "listen"? Allowed: listen, store_dir, priority, hosts, expose_private, page, admin_api, metrics, drain_timeout.',
     ],
     [
       'listen = "127.0.0.1:1"\n',

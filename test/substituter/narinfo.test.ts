@@ -244,7 +244,7 @@ t.test('where the policy only reports', async (t) => {
     const { made, refused } = await reporting(t)
     for (const isStored of [false, true]) {
       t.match(await made.substituter.narinfo(hash), {
-        ...{ kind: 'found', upstream: 'a', rule: null, isStored },
+        ...{ kind: 'found', upstream: 'a', rule: 'the rule', isStored },
         wouldRefuse: 'upstream-not-allowed',
       })
       t.match(await made.substituter.narinfo(hash), { wouldRefuse: 'upstream-not-allowed' })
