@@ -26,7 +26,7 @@ export async function weir(...args: readonly string[]): Promise<CommandResult> {
 /** Runs a command line as a process of its own. */
 export function spawnWeir(...args: readonly string[]): Promise<CommandResult> {
   return runCommand(process.execPath, [main, ...args], {
-    env: { HOME: '/nonexistent' },
+    env: { HOME: '/nonexistent', NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] },
     timeoutMs: 60_000,
   })
 }

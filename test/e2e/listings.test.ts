@@ -3,7 +3,7 @@ import { readFile, truncate, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import t from 'tap'
 import { parseStorePath } from '../../src/nix/store-path.ts'
-import { spawnWeir } from '../cli/run-weir.ts'
+import { weir as runWeir } from '../cli/run-weir.ts'
 import { must, storeDir } from '../nix/fixtures.ts'
 import { prepareLab } from '../lab/lab-caches.ts'
 import { createNixClient } from '../lab/nix-client.ts'
@@ -41,7 +41,7 @@ t.test('what is stored has a listing, and weir looks into it', async (t) => {
   await using weir = await startWeir({ config: configOf() })
   const { url, configFile } = weir
   const listing = (path: string, method = 'GET') => rawGet(`${url}/${hashOf(path)}.ls`, { method })
-  const cli = (...args: readonly string[]) => spawnWeir(...args, '--config', configFile)
+  const cli = (...args: readonly string[]) => runWeir(...args, '--config', configFile)
   const narFile = async (path: string) => {
     const { body } = await rawGet(`${url}/${hashOf(path)}.narinfo`)
     return join(weir.cacheDir, /^URL: (.*)$/m.exec(body.toString())?.[1] ?? '')
