@@ -1,69 +1,23 @@
 import { z } from 'zod'
-import { parseStoreDir } from '../nix/store-path.ts'
 import { blocksField } from './block-field.ts'
 import {
   choiceField,
   durationField,
   flagField,
-  listField,
   pathField,
   sizeField,
   textField,
   wholeNumberField,
 } from './fields.ts'
-import { parseHostName } from './host-name.ts'
-import { parseListenAddress } from './listen-address.ts'
 import { logLevels } from './log-level.ts'
 import { minFreeField } from './min-free.ts'
 import { parseProxy, PROXY_ALLOWED } from './proxy-field.ts'
 import { rulesField } from './rule-schema.ts'
 import { publicKeysField } from './public-key-field.ts'
+import { section } from './section.ts'
+import { serverField } from './server-schema.ts'
 import { parseTracesEndpoint, TRACES_ALLOWED } from './traces-endpoint.ts'
 import { upstreamsField } from './upstream-schema.ts'
-
-const LISTEN_ALLOWED =
-  '"HOST:PORT", "[IPV6]:PORT" or "unix:/ABSOLUTE/PATH" (at most 107 bytes), with a port from 0 to 65535'
-const HOST_ALLOWED = 'a host name or IP address, without scheme, port or path'
-
-const server = section('server', 'Where Weir listens, and what it says of itself.', {
-  listen: textField(LISTEN_ALLOWED, parseListenAddress)
-    .prefault('127.0.0.1:8484')
-    .describe(
-      'Where Weir listens: `HOST:PORT`, `[IPV6]:PORT` or `unix:/PATH`; port 0 takes a free one.',
-    ),
-  store_dir: textField('the absolute path of a Nix store, such as "/nix/store"', parseStoreDir)
-    .prefault('/nix/store')
-    .describe("The Nix store that the clients use; another store's paths are refused."),
-  priority: wholeNumberField(0, 2_147_483_647)
-    .prefault(30)
-    .describe('The priority told to clients, which ask the cache with the lowest number first.'),
-  hosts: listField(textField(HOST_ALLOWED, parseHostName), `a list; each entry ${HOST_ALLOWED}`)
-    .prefault([])
-    .describe(
-      'Further names that clients may call Weir by; a request to any other name is refused.',
-    ),
-  expose_private: flagField()
-    .prefault(false)
-    .describe(
-      'Whether what Weir fetches with credentials may be had by whoever reaches it from other machines.',
-    ),
-  page: flagField()
-    .prefault(true)
-    .describe(
-      'Whether everybody may see what Weir is doing, on its page and by its API; else only who has the admin token. Addresses of clients need it always.',
-    ),
-  admin_api: choiceField(['loopback', 'on', 'off'])
-    .prefault('loopback')
-    .describe(
-      'Where the API takes admin actions, each with the admin token: `loopback` where Weir listens for its own machine alone (a Unix socket too), `on` everywhere, `off` nowhere.',
-    ),
-  metrics: flagField()
-    .prefault(true)
-    .describe('Whether Weir measures itself, and answers `/metrics`.'),
-  drain_timeout: durationField(0)
-    .prefault('30s')
-    .describe('How long running transfers may still take after SIGTERM.'),
-})
 
 const cache = section(
   'cache',
@@ -204,7 +158,7 @@ const imports = section('import', 'The upstream of what is in the cache without 
 /** The whole configuration as it is written, in TOML or JSON: the one source of checks, defaults, JSON schema and documentation. */
 export const documentSchema = z.strictObject(
   {
-    server,
+    server: serverField,
     cache,
     state,
     signing,
@@ -224,8 +178,3 @@ export const documentSchema = z.strictObject(
 
 /** A configuration that has been checked key by key, not yet as a whole; paths are as written. */
 export type SettingsDocument = z.output<typeof documentSchema>
-
-function section<Shape extends z.ZodRawShape>(name: string, description: string, shape: Shape) {
-  const table = z.strictObject(shape, { error: `a table, [${name}]` })
-  return table.prefault({} as z.input<typeof table>).describe(description)
-}
