@@ -1,5 +1,6 @@
 /** What a running Weir is doing, as plain data: shown on its page, and answered by `/api/v1`. Times are milliseconds since 1970. */
 import type { AnswerResult } from '../ports/http-meter.ts'
+import type { NarOnItsWay } from '../ports/nar-on-its-way.ts'
 import type { NetworkState } from '../ports/network-state.ts'
 import type { CircuitState } from '../ports/upstream-health.ts'
 
@@ -78,24 +79,8 @@ export type Traffic = {
   readonly narinfoP95Ms: readonly (number | null)[]
 }
 
-/** `GET /api/v1/transfers`: a NAR on its way in. */
-export type RunningNar = {
-  /** The store path's base name. */
-  readonly path: string
-  readonly hash: string
-  /** Who promises it. */
-  readonly upstream: string
-  readonly startedMs: number
-  /** Bytes of the upstream's file that came so far, and that it should have; `null` where nobody says. */
-  readonly fetchedBytes: number
-  readonly expectedBytes: number | null
-  /** Over the last seconds. */
-  readonly bytesPerSecond: number
-  /** How many clients read along or wait. */
-  readonly readers: number
-  /** Their addresses; shown only with the admin token. */
-  readonly clients?: readonly string[]
-}
+/** `GET /api/v1/transfers`: a NAR on its way in; the clients' addresses are shown only with the admin token. */
+export type RunningNar = Omit<NarOnItsWay, 'clients'> & Partial<Pick<NarOnItsWay, 'clients'>>
 
 /** `GET /api/v1/decisions`: how a client was answered for a path. */
 export type Decision = {

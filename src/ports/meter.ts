@@ -16,11 +16,16 @@ export type StoreFailureCode = 'ENOSPC' | 'EDQUOT' | 'EROFS' | 'EACCES' | 'EIO' 
 
 /** How a stored NAR turned out to be wrong. */
 export type VerifyFinding =
+  /** It has a record, and no file. */
   | 'no-file'
   | 'wrong-size'
+  /** Its disk does not give the file any more. */
   | 'unreadable-file'
+  /** The file is another one than was recorded. */
   | 'file-hash-mismatch'
+  /** It does not decode to the NAR of its NarHash, NarSize and content address. */
   | 'nar-mismatch'
+  /** The record's claim cannot be read for this store: nothing can be said of the file. */
   | 'unreadable-claim'
 
 /** What is measured, as events; every label is of a finite set. */

@@ -1,24 +1,8 @@
 import type { NarFileKey } from '../nix/nar-key.ts'
 import type { Clock } from '../ports/clock.ts'
+import type { NarOnItsWay } from '../ports/nar-on-its-way.ts'
 import { claimsFor, type TrustedAnswers } from './claims-for.ts'
 import type { Transfer } from './transfer.ts'
-
-/** A NAR on its way from an upstream, for those who look on. */
-export type NarOnItsWay = {
-  /** The store path's base name; its hash where nobody promises it any more. */
-  readonly path: string
-  readonly hash: string
-  /** Who gives it, or before that who promises it; empty where nobody does any more. */
-  readonly upstream: string
-  readonly startedMs: number
-  /** Bytes of the upstream's file that came, and that it should have; `null` where nobody says. */
-  readonly fetchedBytes: number
-  readonly expectedBytes: number | null
-  readonly bytesPerSecond: number
-  /** How many read along or wait, and their addresses. */
-  readonly readers: number
-  readonly clients: readonly string[]
-}
 
 /** The NARs that are on their way from upstreams, kept or not. */
 export type Arrivals = {

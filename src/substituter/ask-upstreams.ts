@@ -62,7 +62,7 @@ export function askUpstreams(
         return Promise.resolve({ kind: 'absent' })
       }
       const asking = { client, isLastHope: isLastHope(policy, slots, name, deps.health.isDown) }
-      return askInSpan(deps, policy, upstream, hash, asking)
+      return inSpan(deps, name, hash, () => askOne(deps, policy, upstream, hash, asking))
     },
     judged: (slot) => {
       tell(deps, policy, hash, slot)
@@ -76,16 +76,15 @@ const offline: Reply = {
   reason: 'Weir is offline, and asks nobody',
 }
 
-function askInSpan(
-  deps: AskDeps,
-  policy: Policy,
-  upstream: Upstream,
+function inSpan(
+  { tracer }: AskDeps,
+  upstream: string,
   hash: StorePathHash,
-  asking: Asking,
+  ask: () => Promise<Reply>,
 ): Promise<Reply> {
-  const attributes = { 'weir.upstream': upstream.name, 'weir.hash': hash }
-  return deps.tracer.span({ name: 'ask upstream', kind: 'client', attributes }, async (span) => {
-    const reply = await askOne(deps, policy, upstream, hash, asking)
+  const attributes = { 'weir.upstream': upstream, 'weir.hash': hash }
+  return tracer.span({ name: 'ask upstream', kind: 'client', attributes }, async (span) => {
+    const reply = await ask()
     span.set({ 'weir.answer': reply.kind })
     if (reply.kind === 'unknown') span.failed(`${reply.code}: ${reply.reason}`)
     return reply

@@ -1,16 +1,14 @@
 import { LRUCache } from 'lru-cache'
 import type { StorePathHash } from '../nix/store-path.ts'
-import { formatHash } from '../nix/hash.ts'
 import type { Lie } from '../policy/names.ts'
-import { wantsAgreement } from '../policy/rule.ts'
 import type { Catalog, StoredNar } from '../ports/catalog.ts'
-import type { Meter } from '../ports/meter.ts'
 import { type AskDeps, askUpstreams, weirItself } from './ask-upstreams.ts'
 import { expiryBy } from './expiry.ts'
 import { createExpectedNames, type ExpectedNames } from './expected-names.ts'
 import type { Inquiry } from './inquiry.ts'
 import { isOutOfReach } from './reach.ts'
 import { judgeStored, type StoredAnswer } from './stored-answers.ts'
+import { tellFindings } from './tell-findings.ts'
 
 /** What Weir knows of paths: from the store, judged again by today's policy, and from the upstreams. */
 export type PathFinder = {
@@ -99,7 +97,7 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     if (remembered.get(hash) === inquiry) {
       remembered.set(hash, inquiry, { ttl: remembered.getRemainingTTL(hash) })
     }
-    findings(deps, hash, inquiry)
+    tellFindings(deps, hash, inquiry)
     // A late answer may still have proved the choice wrong. Who asked anew would get the same wrong one first.
     const { choice: now } = inquiry.views.serving
     if (choice.kind !== 'trusted') return
@@ -164,41 +162,6 @@ function tellsAsMuch(inquiry: Inquiry, last: Inquiry | undefined): boolean {
     )
   const now = new Set(telling(inquiry))
   return last === undefined || telling(last).every((upstream) => now.has(upstream))
-}
-
-/** What an inquiry brought to light, once all have answered: divergences and lies. */
-function findings(deps: FindDeps, hash: StorePathHash, inquiry: Inquiry): void {
-  const { enforced } = inquiry.views
-  if (enforced.isDivergent) {
-    const said = trustedClaims(inquiry)
-    deps.meter.diverged(divergenceOf(inquiry))
-    deps.log.warn({ event: 'claims.diverged', hash, claims: said })
-    const detail = said.join('; ')
-    deps.evidence.happened({ kind: 'divergence', hash, upstream: null, detail })
-  }
-  for (const lie of enforced.lies) deps.lied(hash, lie)
-}
-
-/** The rule of the path, and whether it asks for agreement. */
-function divergenceOf({ views: { enforced } }: Inquiry): Parameters<Meter['diverged']>[0] {
-  const [rule] = enforced.slots.flatMap(({ answer }) =>
-    answer?.kind === 'trusted' || answer?.kind === 'refused' ? (answer.verdict.rule ?? []) : [],
-  )
-  return { rule: rule?.name ?? null, wantsAgreement: rule !== undefined && wantsAgreement(rule) }
-}
-
-/** What each upstream's signed word was, before other claims made it worthless. */
-function trustedClaims({ views: { enforced } }: Inquiry): readonly string[] {
-  const claims = enforced.slots.flatMap(({ upstream, answer }) => {
-    const isSaid =
-      answer?.kind === 'trusted' ||
-      (answer?.kind === 'refused' && ['no-agreement', 'divergence'].includes(answer.verdict.reason))
-    return isSaid ? [{ upstream, narinfo: answer.claim.narinfo }] : []
-  })
-  return claims.map(
-    ({ upstream, narinfo }) =>
-      `${upstream} says ${narinfo.storePath.baseName} is ${formatHash(narinfo.narHash)}, ${narinfo.narSize} bytes`,
-  )
 }
 
 /** A catalog that fails costs what is stored, and nothing else: the upstreams are still there. */

@@ -1,11 +1,11 @@
 import { type NarFileKey, narFileName } from '../nix/nar-key.ts'
 import type { StorePathHash } from '../nix/store-path.ts'
-import { createArrivals, type NarOnItsWay } from './arrivals.ts'
+import type { NarOnItsWay } from '../ports/nar-on-its-way.ts'
+import { createArrivals } from './arrivals.ts'
+import { type Bring, bringIn, type Entry } from './bring-in.ts'
 import { claimsFor, type TrustedAnswers } from './claims-for.ts'
-import type { Remainder } from './complete-transfer.ts'
 import { convertStored, type StoredSource } from './convert-stored.ts'
 import { createCutOff } from './cut-off.ts'
-import type { Destination } from './destination.ts'
 import type { Inquiry } from './inquiry.ts'
 import { weirItself } from './ask-upstreams.ts'
 import type { QueueLoad } from '../queue/fair-queue.ts'
@@ -70,20 +70,6 @@ export type Transfers = {
   idle(): Promise<void>
 }
 
-type Entry = RunningTransfer & {
-  readonly key: NarFileKey
-  readonly abort: AbortController
-  /** Whether it is the promised NAR; set where it was handed out before that was known, and until it is. */
-  verification: Promise<boolean> | null
-}
-
-/** Brings the NAR to its destination; what is left to do then needs no transfer's place. */
-type Bring = (
-  transfer: Transfer,
-  destination: Destination,
-  signal: AbortSignal,
-) => Promise<Remainder | null>
-
 export function createTransfers(deps: TransferDeps): Transfers {
   const running = new Map<string, Entry>()
   const ends = new Set<Promise<void>>()
@@ -95,6 +81,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
   const streams = createStreams(deps)
   const fetches = createCutOff()
   const arrivals = createArrivals(deps.clock)
+  const bringing = { ...deps, places, verifications }
 
   /** Who comes after a failure gets a try of their own; what is trusted no more nobody gets. */
   const joinable = (name: string): Entry | null => {
@@ -102,28 +89,6 @@ export function createTransfers(deps: TransferDeps): Transfers {
     if (entry === undefined || entry.transfer.failure !== null) return null
     if (entry.verification !== null) return null
     return claimsFor(entry.answers, entry.key).length > 0 ? entry : null
-  }
-
-  const bringIn = async (entry: Entry, bring: Bring, client: string): Promise<void> => {
-    await using staging = new AsyncDisposableStack()
-    const signal = AbortSignal.any([entry.abort.signal, deps.stopping])
-    const group = claimsFor(entry.answers, entry.key)[0]?.claim.upstream ?? null
-    const inPlace = async (): Promise<(Remainder & { verification: Promise<boolean> }) | null> => {
-      const staged = staging.use(await deps.keeper.stage())
-      entry.transfer.attach(await staged.open())
-      const left = await bring(entry.transfer, { kind: 'store', staged }, signal)
-      if (left === null) return null
-      const verification = verifications.add(narFileName(entry.key), left.verify)
-      entry.verification = verification
-      // Each that waits has an open file, whose room nobody else can have.
-      if (verifications.waiting() > deps.maxTransfers) await verification
-      return { ...left, verification }
-    }
-    const remainder = await places.run({ client, group }, inPlace, () => signal)
-    if (remainder === null || !(await remainder.verification)) return
-    // From here on it is a transfer like others: nobody waits until it is on disk.
-    entry.verification = null
-    await remainder.keep()
   }
 
   /** Weir's own failure: a full disk, a dead thread. Whether the file could not be written. */
@@ -152,7 +117,7 @@ export function createTransfers(deps: TransferDeps): Transfers {
     const entry: Entry = { key, answers, transfer, ended, abort, verification: null }
     running.set(name, entry)
     const attempt = deps.storing.attempt()
-    const end = bringIn(entry, bring, client)
+    const end = bringIn(bringing, entry, bring, client)
       .catch(async (error: unknown) => {
         const isOwn = !abort.signal.aborted && !deps.stopping.aborted
         const isUnwritten = isOwn && (await failed(entry, attempt, error))

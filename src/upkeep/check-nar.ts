@@ -4,24 +4,13 @@ import { formatHash } from '../nix/hash.ts'
 import { type Narinfo, parseNarinfo } from '../nix/narinfo.ts'
 import type { StoreDir } from '../nix/store-path.ts'
 import type { StoredNar } from '../ports/catalog.ts'
+import type { VerifyFinding } from '../ports/meter.ts'
 import type { NarFile, NarStore } from '../ports/nar-store.ts'
 import type { VerifyStored } from '../substituter/adopt-nar.ts'
 import type { Pace } from './pace.ts'
 
 /** What a stored NAR turned out to be. */
-export type NarFinding =
-  | 'sound'
-  /** It has a record, and no file. */
-  | 'no-file'
-  | 'wrong-size'
-  /** Its disk does not give the file any more. */
-  | 'unreadable-file'
-  /** The file is another one than was recorded. */
-  | 'file-hash-mismatch'
-  /** It does not decode to the NAR of its NarHash, NarSize and content address. */
-  | 'nar-mismatch'
-  /** The record's claim cannot be read for this store: nothing can be said of the file. */
-  | 'unreadable-claim'
+export type NarFinding = 'sound' | VerifyFinding
 
 export type CheckDeps = {
   readonly store: Pick<NarStore, 'open'>

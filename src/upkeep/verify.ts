@@ -1,7 +1,7 @@
 import { narFileName } from '../nix/nar-key.ts'
 import type { Catalog, StoredNar } from '../ports/catalog.ts'
 import type { Log } from '../ports/log.ts'
-import type { Meter } from '../ports/meter.ts'
+import type { Meter, VerifyFinding } from '../ports/meter.ts'
 import type { NarStore } from '../ports/nar-store.ts'
 import type { StoreKeeper } from '../keeper/store-keeper.ts'
 import { type CheckDeps, checkNar, type NarFinding } from './check-nar.ts'
@@ -45,7 +45,7 @@ export type WrongNar = {
   /** `<hash>-<name>`, or the file's name where its claim does not say. */
   readonly path: string
   readonly file: string
-  readonly finding: Exclude<NarFinding, 'sound'>
+  readonly finding: VerifyFinding
 }
 
 /** What a verification tells, one after the other; the last one is what lies in the store without a record, where all was selected. */
