@@ -35,17 +35,26 @@ export type ActionDeps = {
 const maxNameLength = 200
 const maxWhyLength = 1000
 
-const hashText = z.string({ error: hashWords() }).transform((text, context) => {
-  const hash = parseStorePathHash(text)
-  if (hash !== null) return hash
-  context.addIssue({ code: 'custom', message: hashWords() })
-  return z.NEVER
-})
+const hashText = z
+  .string({ error: hashWords() })
+  .length(32, { error: hashWords() })
+  .transform((text, context) => {
+    const hash = parseStorePathHash(text)
+    if (hash !== null) return hash
+    context.addIssue({ code: 'custom', message: hashWords() })
+    return z.NEVER
+  })
 const name = text('the name of an upstream', maxNameLength)
 const ofPath = z.strictObject({ hash: hashText })
 const ofNothing = z.strictObject({})
 const suspension = z.strictObject({ upstream: name, why: text('a reason', maxWhyLength) })
 const resumption = z.strictObject({ upstream: name })
+
+/** What is given for each action but those about a `[[block]]`. */
+export const givenFor = {
+  ...{ pin: ofPath, unpin: ofPath, forget: ofPath },
+  ...{ reload: ofNothing, suspend: suspension, resume: resumption },
+} as const
 
 /** The one way of both the control socket and the API to change something. */
 export function createActions({ admin, pinning, storeDir }: ActionDeps): Actions {

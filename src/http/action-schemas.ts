@@ -1,6 +1,6 @@
 /** What the API answers to POST, as schemas. */
 import { z } from 'zod'
-import type { ActionName } from '../admin/actions.ts'
+import { type ActionName, givenFor } from '../admin/actions.ts'
 import { servedSchema } from './explanation-schema.ts'
 
 const text = z.string()
@@ -58,8 +58,6 @@ export const actionAnswers: Readonly<Record<ActionName, z.ZodType>> = {
   resume: isNew,
 }
 
-const ofPath = z.strictObject({ hash: text.length(32) })
-
 const block = z.strictObject({
   path: text.exactOptional(),
   hash: text.exactOptional(),
@@ -74,10 +72,5 @@ const block = z.strictObject({
 export const actionBodies: Readonly<Record<ActionName, z.ZodType>> = {
   recall: block.describe('The fields of a `[[block]]`: one of path, hash, package, key, nar_hash.'),
   lift: block.partial({ reason: true }).describe('The same fields; no reason is needed.'),
-  pin: ofPath,
-  unpin: ofPath,
-  forget: ofPath,
-  reload: z.strictObject({}),
-  suspend: z.strictObject({ upstream: text, why: text }),
-  resume: z.strictObject({ upstream: text }),
+  ...givenFor,
 }

@@ -123,7 +123,7 @@ function actionOperation(action: ActionName, summary: string): Json {
   return {
     summary,
     security: [{ adminToken: [] }],
-    requestBody: { required: true, ...contentOf(jsonSchema(actionBodies[action])) },
+    requestBody: { required: true, ...contentOf(jsonSchema(actionBodies[action], 'input')) },
     responses: {
       200: {
         description: action === 'pin' ? 'Lines as they come, each of this form' : 'What was done',
@@ -166,8 +166,9 @@ function reference(name: string): Json {
 }
 
 /** Without a word on what is not named: fields may be added. */
-function jsonSchema(schema: z.ZodType): Json {
+function jsonSchema(schema: z.ZodType, io: 'input' | 'output' = 'output'): Json {
   const made = z.toJSONSchema(schema, {
+    io,
     override: ({ jsonSchema: each }) => {
       if (each.additionalProperties === false) delete each.additionalProperties
     },
