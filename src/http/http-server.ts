@@ -77,7 +77,8 @@ async function serve(
   const sentBefore = request.socket.bytesWritten
   const leaving = new AbortController()
   response.on('close', () => {
-    leaving.abort()
+    // Where all was sent nobody waits any more, and to abort is dear: it makes an error with its stack.
+    if (!response.writableFinished) leaving.abort()
     const { method = '', url = '', socket } = request
     const sentBytes = socket.bytesWritten - sentBefore
     const ms = performance.now() - startedAt
