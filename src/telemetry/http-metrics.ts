@@ -9,8 +9,8 @@ const answerBounds = [
   ...[1, 2.5, 5, 10, 30, 60],
 ]
 
-/** Counts what clients ask and are answered. */
-export function httpMeter(registry: Registry): HttpMeter {
+/** Counts what clients ask and are answered; tells each time that Weir is `used`. */
+export function httpMeter(registry: Registry, used: () => void): HttpMeter {
   const requests = counter(registry, {
     name: 'weir_http_requests_total',
     help: 'Requests by route and status',
@@ -40,6 +40,7 @@ export function httpMeter(registry: Registry): HttpMeter {
   })
   return {
     requested(route, status, sentBytes, seconds) {
+      used()
       requests.add([route, String(status)])
       took.observe([route], seconds)
       sent.add([route], sentBytes)
@@ -51,6 +52,7 @@ export function httpMeter(registry: Registry): HttpMeter {
       if (verdict !== null) verdicts.add([rule ?? '', verdict, reason ?? ''])
     },
     bodySent({ object, result, upstream }, bytes) {
+      used()
       bodies[object].add([result, upstream], bytes)
     },
   }

@@ -1,9 +1,10 @@
-import { Registry, collectDefaultMetrics } from 'prom-client'
+import { Registry } from 'prom-client'
 import type { Clock } from '../ports/clock.ts'
 import type { HttpMeter } from '../ports/http-meter.ts'
 import type { Meter } from '../ports/meter.ts'
 import { exposeGauges, type Gauges } from './gauges.ts'
 import { httpMeter } from './http-metrics.ts'
+import { exposeProcess } from './process-metrics.ts'
 import { reloadMeter } from './reload-metrics.ts'
 import { storeMeter } from './store-metrics.ts'
 import { trustMeter } from './trust-metrics.ts'
@@ -24,16 +25,19 @@ export function createMetrics(
   { clock }: { readonly clock: Clock },
 ): Metrics & { readonly expose: Expose } {
   const registry = new Registry()
-  // At the default of 10 ms the delay of the event loop is what is measured with.
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 1 })
+  const own = exposeProcess(registry)
   exposeGauges(registry, gauges)
   return {
-    ...httpMeter(registry),
+    ...httpMeter(registry, own.used),
     ...upstreamMeter(registry, gauges.upstreams),
     ...trustMeter(registry, gauges),
     ...storeMeter(registry),
     ...reloadMeter(registry, clock),
-    expose: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+    expose: async () => {
+      const text = await registry.metrics()
+      own.asked()
+      return { contentType: registry.contentType, text }
+    },
   }
 }
 

@@ -1,5 +1,6 @@
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { answerNarinfo } from '../../src/http/narinfo-route.ts'
 import type { Answered } from '../../src/ports/http-meter.ts'
@@ -238,6 +239,26 @@ t.test('10,000 paths make no more series than a few, however they were answered'
   t.ok(series <= 1500, `${series} series`)
   const answers = exposed.find(({ name }) => name === 'weir_narinfo_answers_total')?.series ?? 0
   t.ok(answers > 4, 'of several kinds')
+})
+
+t.test('the event loop is watched while there is something to do', async (t) => {
+  const metrics = create()
+  const delay = async (): Promise<number> => {
+    const { text } = await metrics.expose()
+    return Number(/^nodejs_eventloop_lag_max_seconds (\S+)$/m.exec(text)?.[1])
+  }
+  const hold = async (): Promise<void> => {
+    await setTimeout(5)
+    const begun = performance.now()
+    while (performance.now() - begun < 30);
+    await setTimeout(5)
+  }
+  await hold()
+  t.equal(await delay(), 0, 'nobody asked anything')
+  metrics.requested('narinfo', 200, 600, 0.001)
+  await hold()
+  t.ok((await delay()) >= 0.02)
+  t.equal(await delay(), 0, 'what was given out counts no more')
 })
 
 t.test('a Weir that is told not to measure says so at /metrics', async (t) => {
