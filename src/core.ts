@@ -130,6 +130,8 @@ export async function assembleCore(
     ...{ ...base, catalog, stopping, absences, reach },
     upstreams: upstreams.current,
     health: upstreams.health,
+    hedging: upstreams.hedging,
+    verifyFirstBytes: () => policy.settings().nar.verifyFirstBytes,
     isRefuted: refutedClaims.has,
     lied: (hash, lie) => {
       punishLie(suspending, hash, lie)

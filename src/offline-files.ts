@@ -57,7 +57,7 @@ export async function openOfflineFiles({
   const finder = createPathFinder({
     ...base,
     ...{ catalog, stopping: ending.signal },
-    ...{ upstreams: upstreams.current, health: upstreams.health },
+    ...{ upstreams: upstreams.current, health: upstreams.health, hedging: upstreams.hedging },
     ...unreached(settings),
     isRefuted: () => false,
     // Who lies is punished by a Weir that serves.

@@ -46,8 +46,12 @@ export type OfflineWork = {
 }
 
 /** What a command knows of upstreams that it has not asked yet. */
-export function unreached({ network }: Settings): Pick<FindDeps, 'absences' | 'reach'> {
+export function unreached({
+  network,
+  nar,
+}: Settings): Pick<FindDeps, 'absences' | 'reach' | 'verifyFirstBytes'> {
   return {
+    verifyFirstBytes: () => nar.verifyFirstBytes,
     absences: createAbsences({ clock, ttlMs: () => 0 }),
     reach: {
       isOffline: () => network.mode === 'offline',
@@ -139,6 +143,7 @@ export async function explainOffline(question: OfflineQuestion): Promise<Explana
     policy: () => policy,
     upstreams: upstreams.current,
     health: upstreams.health,
+    hedging: upstreams.hedging,
     ...unreached(settings),
     isRefuted: () => false,
     stopping: new AbortController().signal,

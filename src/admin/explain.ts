@@ -77,7 +77,7 @@ async function viewsOf(
   const earlier = finder.known(hash) ?? (isStored ? null : finder.fruitless(hash))
   const inquiry = live ? finder.inquire(hash) : earlier
   if (inquiry !== null) {
-    await inquiry.settled
+    await (live ? inquiry.everybody() : inquiry.settled)
     return { views: inquiry.views, source: live ? 'live' : 'remembered' }
   }
   const views = viewsOfStored(policy(), records, finder.names.expected(hash))

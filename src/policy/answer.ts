@@ -16,6 +16,8 @@ export type AnswerSlot = {
   readonly upstream: string
   readonly optional: boolean
   readonly isAsked: boolean
+  /** Whether the others of its `equivalent` group are asked besides it: it is slow, or everybody is wanted. */
+  readonly yields: boolean
   /** `null` while it is awaited, or where it was not asked. */
   readonly answer: Answer | null
 }

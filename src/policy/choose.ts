@@ -8,6 +8,7 @@ import {
   trustedAnswers,
 } from './answer.ts'
 import { areEqual } from './equal-claims.ts'
+import { groupOf } from './held-back.ts'
 import { importUpstreamName, type Policy, rankOf } from './policy.ts'
 import type { Rule } from './rule.ts'
 
@@ -114,12 +115,10 @@ function isOpen(
   slots: readonly AnswerSlot[],
   { claim }: TrustedAnswer,
 ): boolean {
-  const groupOf = (upstream: string): string | null =>
-    policy.upstreams.find(({ name }) => name === upstream)?.equivalent ?? null
   const before = order.slice(0, order.indexOf(claim.upstream))
-  const group = groupOf(claim.upstream)
+  const group = groupOf(policy, claim.upstream)
   return slots.filter(isAwaited).some(({ upstream }) => {
-    if (group !== null && groupOf(upstream) === group) return false
+    if (group !== null && groupOf(policy, upstream) === group) return false
     return before.includes(upstream) || rankOf(policy, upstream) < rankOf(policy, claim.upstream)
   })
 }

@@ -2,6 +2,7 @@ import { type AnswerSlot, isOutage, trustedAnswers } from './answer.ts'
 import { candidates, phasesOf } from './ask-order.ts'
 import { type Choice, choose, type Chosen } from './choose.ts'
 import { areEqual } from './equal-claims.ts'
+import { heldBack, laterInGroups } from './held-back.ts'
 import { type ExpectedName, type Lie, settleNames } from './names.ts'
 import { type Policy, rankOf } from './policy.ts'
 
@@ -26,13 +27,14 @@ export function unasked(policy: Policy): readonly AnswerSlot[] {
     upstream: name,
     optional,
     isAsked: false,
+    yields: false,
     answer: null,
   }))
 }
 
 /**
- * Decides about a hash: whom to ask, and what to answer. Phase by phase (tiers, private upstreams), until one has a trusted claim. Where
- * a rule wants agreement, all whom it names are asked at once. `expected` is what better upstreams' references say of the name.
+ * Decides about a hash: whom to ask, and what to answer. Phase by phase (tiers, private upstreams), until one has a trusted claim; of an
+ * `equivalent` group one after the other. Where a rule wants agreement, all whom it names are asked at once. `expected` is what better upstreams' references say of the name.
  */
 export function decide(
   policy: Policy,
@@ -49,21 +51,57 @@ export function decide(
     isDivergent,
     isCertain: isCertain(policy, chosen),
   })
-  let chosen = choose(policy, named.slots)
-  for (const { upstreams, isPrivate } of phasesOf(policy)) {
+  const waitFor = (ask: readonly string[]): Decision =>
+    decision({ choice: { kind: 'wait' }, slots: named.slots }, ask)
+  const phases = phasesOf(policy).map(({ upstreams, isPrivate }) => {
     const phase = named.slots.filter(({ upstream }) => upstreams.includes(upstream))
-    const ask = phase.filter(({ isAsked }) => !isAsked).map(({ upstream }) => upstream)
-    if (ask.length > 0) return decision({ choice: { kind: 'wait' }, slots: named.slots }, ask)
+    return { phase, isPrivate, ask: toAsk(policy, phase) }
+  })
+  const due = successors(policy, phases)
+  if (due.length > 0) return waitFor(due)
+  let chosen = choose(policy, named.slots)
+  for (const { phase, isPrivate, ask } of phases) {
+    if (ask.length > 0) return waitFor(ask)
     const demanded = demandedByAgreement(policy, named.slots)
-    if (demanded.length > 0) {
-      return decision({ choice: { kind: 'wait' }, slots: named.slots }, demanded)
-    }
+    if (demanded.length > 0) return waitFor(demanded)
     chosen = choose(policy, named.slots)
     if (chosen.choice.kind === 'trusted' || chosen.choice.kind === 'wait') return decision(chosen)
     // A name that a private upstream holds, or may hold, must not reach the others.
     if (isPrivate && phase.some(mayHoldName)) return decision(chosen)
   }
   return decision(chosen)
+}
+
+/** Upstreams of one phase, and who of them is to be asked and was not yet. */
+type AskedPhase = {
+  readonly phase: readonly AnswerSlot[]
+  readonly isPrivate: boolean
+  readonly ask: readonly string[]
+}
+
+/** Who was held back in a phase that was asked, and is not any more: they are asked before anything is made of what others say. */
+function successors(policy: Policy, phases: readonly AskedPhase[]): readonly string[] {
+  const due: string[] = []
+  for (const { phase, isPrivate, ask } of phases) {
+    const later = laterInGroups(policy, phase)
+    // An agreement may have asked some of a phase whose turn has not come.
+    if (phase.some(({ upstream, isAsked }) => !isAsked && !later.has(upstream))) break
+    due.push(...ask)
+    if (isPrivate && phase.some((slot) => !isRefusedOrAbsent(slot) || mayHoldName(slot))) break
+  }
+  return due
+}
+
+function isRefusedOrAbsent({ answer }: AnswerSlot): boolean {
+  return answer !== null && answer.kind !== 'trusted'
+}
+
+/** Who of a phase is to be asked, and was not yet. */
+function toAsk(policy: Policy, phase: readonly AnswerSlot[]): readonly string[] {
+  const held = heldBack(policy, phase)
+  return phase
+    .filter(({ upstream, isAsked }) => !isAsked && !held.has(upstream))
+    .map(({ upstream }) => upstream)
 }
 
 /** Upstreams whose word an agreement needs, tiers or not, and that were not asked yet. */

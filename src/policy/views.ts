@@ -25,6 +25,8 @@ export type JudgedSlot = {
   readonly upstream: string
   readonly optional: boolean
   readonly isAsked: boolean
+  /** As in `AnswerSlot`. */
+  readonly yields: boolean
   readonly reply: Reply | null
   readonly enforced: Answer | null
   readonly serving: Answer | null
@@ -42,7 +44,7 @@ export function unaskedSlots(policy: Policy): readonly JudgedSlot[] {
   const serving = policy.enforce ? enforced(policy) : plainOrder(policy)
   return unasked(serving).map(({ upstream, optional }) => ({
     ...{ upstream, optional },
-    ...{ isAsked: false, reply: null, enforced: null, serving: null },
+    ...{ isAsked: false, yields: false, reply: null, enforced: null, serving: null },
   }))
 }
 
@@ -65,8 +67,8 @@ export function decideViews(
   expected: ExpectedName | null,
 ): Views {
   const view = (kind: 'enforced' | 'serving'): readonly AnswerSlot[] =>
-    slots.map(({ upstream, optional, isAsked, ...answers }) => ({
-      ...{ upstream, optional, isAsked },
+    slots.map(({ upstream, optional, isAsked, yields, ...answers }) => ({
+      ...{ upstream, optional, isAsked, yields },
       answer: answers[kind],
     }))
   const decision = decide(enforced(policy), view('enforced'), expected)

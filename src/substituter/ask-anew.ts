@@ -18,7 +18,7 @@ export async function askAnew(
   if (finder.known(hash) === earlier) finder.forget(hash)
   const anew = finder.inquire(hash, client)
   await anew.chosen
-  await anew.settled
+  await anew.everybody()
   const promised = claimsFor(earlier, key).map(({ claim }) => claim.upstream)
   const isPromised = claimsFor(anew, key).some(({ claim }) => !promised.includes(claim.upstream))
   return isPromised ? anew : null

@@ -1,19 +1,19 @@
 import { formatStorePath, type StorePathHash } from '../nix/store-path.ts'
 import { type Claim, readClaim } from '../policy/claim.ts'
 import { isLastHope } from '../policy/last-hope.ts'
-import type { ExpectedName } from '../policy/names.ts'
 import type { Policy } from '../policy/policy.ts'
 import { offlineCode } from '../policy/answer.ts'
 import type { JudgedSlot, Reply } from '../policy/views.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Evidence } from '../ports/evidence.ts'
+import type { Hedging } from '../ports/hedging.ts'
 import type { Log } from '../ports/log.ts'
 import type { Meter } from '../ports/meter.ts'
 import type { Tracer } from '../ports/tracer.ts'
 import { type Asking, type Upstream, UpstreamError } from '../ports/upstream.ts'
 import type { UpstreamHealth } from '../ports/upstream-health.ts'
 import type { Absences } from './absences.ts'
-import { Inquiry } from './inquiry.ts'
+import { Inquiry, type InquiryOptions } from './inquiry.ts'
 import type { Reach } from './reach.ts'
 
 export type AskDeps = {
@@ -30,6 +30,7 @@ export type AskDeps = {
   /** What upstreams did not have a moment ago: they are not asked for it again so soon. */
   readonly absences: Absences
   readonly reach: Reach
+  readonly hedging: Hedging
   /** Whether a claim's NAR turned out not to have the content address that is all that vouches for it. */
   readonly isRefuted: (claim: Claim) => boolean
   /** Aborted when Weir stops. */
@@ -39,18 +40,27 @@ export type AskDeps = {
 /** Who asks where no client does: Weir itself. */
 export const weirItself = 'weir'
 
-/** Asks the upstreams for a hash on a client's behalf, as the policy wants them asked, and judges what each says. */
+/** What is asked. */
+export type Question = Pick<InquiryOptions, 'expected' | 'settledAgain'> & {
+  readonly hash: StorePathHash
+  /** On whose behalf. */
+  readonly client: string
+}
+
+/** Asks the upstreams for a hash, as the policy wants them asked, and judges what each says. */
 export function askUpstreams(
   deps: AskDeps,
-  hash: StorePathHash,
-  expected: () => ExpectedName | null,
-  client = weirItself,
+  { hash, expected, settledAgain, client }: Question,
 ): Inquiry {
   const policy = deps.policy()
   const upstreams = deps.upstreams()
   return new Inquiry({
     policy: deps.policy,
-    expected,
+    ...{ expected, settledAgain },
+    isSlow(upstream, signal) {
+      deps.hedging.asked()
+      return deps.hedging.isSlow(upstream, signal)
+    },
     ask: (name, slots) => {
       const upstream = upstreams.find((each) => each.name === name)
       // But for offline, the policy has no upstream that is not there; should it, nothing is known of what that one has.
@@ -108,6 +118,7 @@ async function askOne(
   const absent = deps.absences.asking(upstream.name, hash)
   try {
     const text = await upstream.narinfo(hash, deps.stopping, asking)
+    deps.hedging.took(upstream.name, deps.clock.nowMs() - startedMs)
     measure(text === null ? 'absent' : 'found')
     if (text !== null) return readReply(deps, policy, upstream.name, hash, text)
     absent()

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { StorePathHash } from '../nix/store-path.ts'
 import type { Lie } from '../policy/names.ts'
+import type { TrustedAnswer } from '../policy/answer.ts'
 import type { Catalog, StoredNar } from '../ports/catalog.ts'
 import { type AskDeps, askUpstreams, weirItself } from './ask-upstreams.ts'
 import { expiryBy } from './expiry.ts'
@@ -48,6 +49,8 @@ export type FindDeps = AskDeps & {
   readonly catalog: Catalog
   /** An upstream was caught lying. */
   readonly lied: (hash: StorePathHash, lie: Lie) => void
+  /** Of a NAR of more bytes all who may have it are wanted beforehand: it goes on from another one where one breaks off. */
+  readonly verifyFirstBytes: () => number
   /** A choice that was answered before all had answered is another one now. */
   readonly reconsidered: (hash: StorePathHash) => void
 }
@@ -88,6 +91,20 @@ export function createPathFinder(deps: FindDeps): PathFinder {
       const ttl = inquiry.views.serving.isCertain ? rememberedMs : uncertainMs
       remembered.set(hash, inquiry, { ttl })
     }
+    if (choice.kind === 'trusted' && isLarge(choice.answer)) void inquiry.everybody()
+    await conclude(inquiry, hash, isCurrent)
+  }
+
+  const isLarge = ({ verdict: { narinfo } }: TrustedAnswer): boolean =>
+    narinfo.narSize > BigInt(deps.verifyFirstBytes())
+
+  /** Once all have answered who were asked. */
+  const conclude = async (
+    inquiry: Inquiry,
+    hash: StorePathHash,
+    isCurrent: () => boolean,
+  ): Promise<void> => {
+    const choice = await inquiry.chosen
     await inquiry.settled
     if (!isCurrent()) return
     if (choice.kind === 'trusted') fruitless.delete(hash)
@@ -107,13 +124,18 @@ export function createPathFinder(deps: FindDeps): PathFinder {
   }
 
   const ask = (hash: StorePathHash, client: string): Inquiry => {
-    const inquiry = askUpstreams(deps, hash, () => names.expected(hash), client)
-    inquiries.set(hash, inquiry)
-    const isCurrent = (): boolean => inquiry.askedUnder === deps.policy()
-    void follow(inquiry, hash, isCurrent).catch((error: unknown) => {
+    const failed = (error: unknown): void => {
       if (inquiries.get(hash) === inquiry) inquiries.delete(hash)
       deps.log.error({ event: 'internal.error', err: error })
+    }
+    const isCurrent = (): boolean => inquiry.askedUnder === deps.policy()
+    const inquiry = askUpstreams(deps, {
+      ...{ hash, client },
+      expected: () => names.expected(hash),
+      settledAgain: () => void conclude(inquiry, hash, isCurrent).catch(failed),
     })
+    inquiries.set(hash, inquiry)
+    void follow(inquiry, hash, isCurrent).catch(failed)
     return inquiry
   }
 

@@ -1,6 +1,7 @@
 import { type AnswerSlot, type TrustedAnswer, trustedAnswers } from '../policy/answer.ts'
 import type { Choice } from '../policy/choose.ts'
 import type { ExpectedName } from '../policy/names.ts'
+import { holdsBack } from '../policy/held-back.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { RefusalReason } from '../policy/verdict.ts'
 import {
@@ -22,8 +23,12 @@ export type InquiryOptions = {
   readonly ask: (upstream: string, slots: readonly JudgedSlot[]) => Promise<Reply>
   /** What better upstreams' references say of the hash's name, at this moment. */
   readonly expected: () => ExpectedName | null
+  /** Resolves to whether an upstream is so slow that the next one of its group is to be asked; may reject when the signal aborts. */
+  readonly isSlow: (upstream: string, signal: AbortSignal) => Promise<boolean>
   /** Told of each reply once it is judged. */
   readonly judged: (slot: JudgedSlot) => void
+  /** Told when all have answered who were asked after all had. */
+  readonly settledAgain: () => void
 }
 
 /** The choice, once there is one. */
@@ -31,7 +36,7 @@ export type Outcome = Exclude<Choice, { kind: 'wait' }>
 
 /**
  * One question to the upstreams: who asks the same while it runs shares it. It asks whom the policy wants asked, as the answers come; late
- * answers still count.
+ * answers still count, and those of an `equivalent` group that were not needed may be asked later.
  */
 export class Inquiry {
   /** The policy that said whom to ask. */
@@ -42,11 +47,12 @@ export class Inquiry {
   #views: Views
   #running = 0
   readonly #chosen = Promise.withResolvers<Outcome>()
-  readonly #settled = Promise.withResolvers<undefined>()
+  #settled = handled(Promise.withResolvers<undefined>())
+  #isSettled = false
 
   constructor(options: InquiryOptions) {
     this.#options = options
-    for (const { promise } of [this.#chosen, this.#settled]) promise.catch(() => undefined)
+    handled(this.#chosen)
     this.askedUnder = options.policy()
     this.#policy = this.askedUnder
     this.#slots = unaskedSlots(this.#policy)
@@ -61,6 +67,12 @@ export class Inquiry {
   /** Resolves when every upstream that was asked has answered or was given up. Both reject where Weir itself failed. */
   get settled(): Promise<undefined> {
     return this.#settled.promise
+  }
+
+  /** Asks those as well whose group another one speaks for; resolves when all have answered. */
+  everybody(): Promise<undefined> {
+    this.#yield(() => true)
+    return this.settled
   }
 
   /** What is decided so far, by the policy of now. */
@@ -116,12 +128,20 @@ export class Inquiry {
 
   #ask(upstream: string): void {
     this.#running += 1
+    if (this.#isSettled) {
+      this.#isSettled = false
+      this.#settled = handled(Promise.withResolvers<undefined>())
+      void this.settled.then(this.#options.settledAgain, () => undefined)
+    }
     this.#slots = this.#slots.map((slot) =>
       slot.upstream === upstream ? { ...slot, isAsked: true } : slot,
     )
+    const answered = new AbortController()
+    if (holdsBack(this.#policy, this.#slots, upstream)) void this.#hedge(upstream, answered.signal)
     void this.#options
       .ask(upstream, this.#slots)
       .then((reply) => {
+        answered.abort()
         this.#running -= 1
         this.#take(upstream, reply)
       })
@@ -130,6 +150,20 @@ export class Inquiry {
         this.#chosen.reject(error)
         this.#settled.reject(error)
       })
+  }
+
+  /** Has the next one of the group asked, should this one be slow. */
+  async #hedge(upstream: string, answered: AbortSignal): Promise<void> {
+    const isSlow = await this.#options.isSlow(upstream, answered).catch(() => false)
+    if (isSlow && !answered.aborted) this.#yield((each) => each === upstream)
+  }
+
+  #yield(yields: (upstream: string) => boolean): void {
+    this.#judgeAnew()
+    this.#slots = this.#slots.map((slot) =>
+      yields(slot.upstream) ? { ...slot, yields: true } : slot,
+    )
+    this.#views = this.#decide()
   }
 
   #take(upstream: string, reply: Reply): void {
@@ -146,6 +180,14 @@ export class Inquiry {
   #conclude({ enforced, serving }: Views): void {
     const { choice } = serving
     if (enforced.choice.kind !== 'wait' && choice.kind !== 'wait') this.#chosen.resolve(choice)
-    if (this.#running === 0) this.#settled.resolve(undefined)
+    if (this.#running > 0 || this.#isSettled) return
+    this.#isSettled = true
+    this.#settled.resolve(undefined)
   }
+}
+
+/** One that may reject before anybody waits for it. */
+function handled<Value>(resolvers: PromiseWithResolvers<Value>): PromiseWithResolvers<Value> {
+  resolvers.promise.catch(() => undefined)
+  return resolvers
 }

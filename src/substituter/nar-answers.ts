@@ -199,7 +199,7 @@ export async function trustedFor(inquiry: Inquiry, key: NarKey): Promise<Trusted
   await inquiry.chosen
   const early = trustedNow(inquiry, key)
   if (early !== null) return early
-  await inquiry.settled
+  await inquiry.everybody()
   return trustedNow(inquiry, key)
 }
 

@@ -56,9 +56,9 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
       const wasWrong = failures.some(({ kind }) => kind === 'corrupt')
       if (transfer.released > 0 && wasWrong) deps.suspects.noteBroken(key)
     }
-    // Where nothing was handed out yet, a late answer may still bring another source.
+    // Where nothing was handed out yet, a late answer may still bring another source, or that of somebody who was not needed so far.
     if (transfer.released > 0) break
-    await inquiry.settled
+    await inquiry.everybody()
     if (untried(deps, inquiry, key, tried).length === 0) break
   }
   deps.meter.narIngested('failed')

@@ -83,7 +83,7 @@ function slotOf(policy: Policy, stored: StoredNar, said: StoredClaim): JudgedSlo
   if (reading.kind === 'malformed') return null
   if (!isSameNar(narKeyOf(reading.claim.narinfo), stored.key)) return null
   const slot: JudgedSlot = {
-    ...{ upstream: said.upstream, optional: false, isAsked: true },
+    ...{ upstream: said.upstream, optional: false, isAsked: true, yields: false },
     ...{ reply: null, enforced: null, serving: null },
   }
   const judged = replied(policy, slot, reading)

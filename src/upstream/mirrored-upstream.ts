@@ -1,6 +1,6 @@
-import { afterHedge, afterQuestion, emptyHedgeBudget, type HedgeBudget } from '../policy/hedge.ts'
 import { type Upstream, type UpstreamBody, UpstreamError } from '../ports/upstream.ts'
 import { askInTurn, type Said } from './ask-in-turn.ts'
+import { createHedge } from './hedging.ts'
 import { RootHealth } from './root-health.ts'
 import type { Timing } from './timing.ts'
 
@@ -33,13 +33,18 @@ export function createMirroredUpstream(
     const watchedRoot = watching(deps, noting(deps, askRoot))
     return askRoots(deps, roots, { askRoot: watchedRoot, isSlow: never, absentFor }, signal)
   }
-  const hedge = createHedge(deps)
+  const hedge = createHedge(deps.timing)
+  const isSlow: IsSlow = async ({ health }, signal) => {
+    const isAskedBesides = await hedge.mayAsk(health.slowAfterMs, signal)
+    if (isAskedBesides) deps.hedged()
+    return isAskedBesides
+  }
   return {
     name: primary.name,
     cacheInfo: (signal) => ask(signal, (root, own) => root.cacheInfo(own)),
     narinfo(hash, signal, ...asking) {
       hedge.asked()
-      return ask(signal, (root, own) => root.narinfo(hash, own, ...asking), hedge.isSlow)
+      return ask(signal, (root, own) => root.narinfo(hash, own, ...asking), isSlow)
     },
     nar: (url, signal) => body(signal, 'all', (root, own) => root.nar(url, own)),
     buildLog: (derivation, signal) =>
@@ -131,31 +136,5 @@ async function* watched(
   } catch (error) {
     health.failed(error, nowMs())
     throw error
-  }
-}
-
-type Hedge = {
-  /** Something is asked of a root. */
-  asked(): void
-  /** Says that a root is slow once it takes longer than in 95 of 100 cases, and there is a question to spare. */
-  readonly isSlow: IsSlow
-}
-
-function createHedge({ timing, hedged }: MirrorDeps): Hedge {
-  let budget: HedgeBudget = emptyHedgeBudget
-  return {
-    asked() {
-      budget = afterQuestion(budget)
-    },
-    async isSlow({ health }, signal) {
-      const { slowAfterMs } = health
-      if (slowAfterMs === null) return false
-      await timing.pause(slowAfterMs, signal)
-      const left = afterHedge(budget)
-      if (left === null) return false
-      budget = left
-      hedged()
-      return true
-    },
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../ports/clock.ts'
+import type { Hedging } from '../ports/hedging.ts'
 import type { Log } from '../ports/log.ts'
 import type { Meter } from '../ports/meter.ts'
 import type { Upstream } from '../ports/upstream.ts'
@@ -8,6 +9,7 @@ import { type Circuit, createCircuit, type Schedule, systemSchedule } from './ci
 import { createLimitedUpstream } from './limited-upstream.ts'
 import { openUpstream } from './open-upstream.ts'
 import { createRetryingUpstream } from './retrying-upstream.ts'
+import { createGroupHedging } from './hedging.ts'
 import { realTiming, type Timing } from './timing.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
 import { createUpstreamHealth } from './upstream-health.ts'
@@ -18,6 +20,8 @@ export type UpstreamSet = {
   readonly current: () => readonly Upstream[]
   /** Which of them are down. */
   readonly health: UpstreamHealth
+  /** When the next one of an `equivalent` group is asked. */
+  readonly hedging: Hedging
   /** Takes others. Requests that run over the old ones finish. */
   replace(options: readonly UpstreamOptions[]): void
   close(): Promise<void>
@@ -43,6 +47,9 @@ export function createUpstreamSet(
   { schedule = systemSchedule, timing = realTiming, meter, ...deps }: UpstreamSetDeps,
 ): UpstreamSet {
   const { clock, log } = deps
+  const hedged = (upstream: string): void => {
+    log.debug({ event: 'upstream.hedged', upstream })
+  }
   const connect = (each: UpstreamOptions): Connected => {
     const circuits: Circuit[] = []
     const breaking = (root: Upstream): Upstream => {
@@ -56,7 +63,7 @@ export function createUpstreamSet(
     }
     const { narinfoMs } = each
     const roots = openUpstream(each, breaking, () => {
-      log.debug({ event: 'upstream.hedged', upstream: each.name })
+      hedged(each.name)
     })
     const retried = (): void => {
       meter?.upstreamRetried(each.name)
@@ -84,6 +91,7 @@ export function createUpstreamSet(
   return {
     current: () => all,
     health,
+    hedging: createGroupHedging({ timing, hedged }),
     replace(next) {
       for (const upstream of remote) {
         const closed = upstream.close().finally(() => closing.delete(closed))

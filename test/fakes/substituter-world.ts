@@ -7,6 +7,7 @@ import type { StorePathHash } from '../../src/nix/store-path.ts'
 import type { Lie } from '../../src/policy/names.ts'
 import type { Policy } from '../../src/policy/policy.ts'
 import type { Catalog } from '../../src/ports/catalog.ts'
+import { type Hedging, noHedging } from '../../src/ports/hedging.ts'
 import type { Meter } from '../../src/ports/meter.ts'
 import type { NarIngest } from '../../src/ports/nar-ingest.ts'
 import type { NarStore } from '../../src/ports/nar-store.ts'
@@ -65,6 +66,8 @@ export type WorldOptions = {
   readonly minFreeBytes?: (totalBytes: number) => number
   readonly pins?: PinnedHashes
   readonly verifyFirstBytes?: number
+  /** When the next one of an `equivalent` group is asked; never unless told. */
+  readonly hedging?: Hedging
   readonly maxTransfers?: number
   readonly meter?: Partial<Meter>
   readonly health?: Partial<UpstreamHealth>
@@ -125,6 +128,8 @@ export async function createWorld(options: WorldOptions) {
   const finder = createPathFinder({
     ...base,
     ...{ absences, reach },
+    hedging: options.hedging ?? noHedging,
+    verifyFirstBytes: () => options.verifyFirstBytes ?? 2 ** 24,
     upstreams: () => (reach.isOffline() ? local : upstreams),
     isRefuted: refutedClaims.has,
     stopping: stopping.signal,

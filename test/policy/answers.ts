@@ -43,6 +43,7 @@ export function slotsOf(policy: Policy, saidBy: SaidBy): readonly AnswerSlot[] {
       upstream: name,
       optional,
       isAsked: said !== 'unasked',
+      yields: false,
       answer: isPending ? null : answerOf(policy, name, said),
     }
   })

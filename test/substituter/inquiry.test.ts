@@ -4,6 +4,7 @@ import { type Claim, readClaim } from '../../src/policy/claim.ts'
 import type { Policy } from '../../src/policy/policy.ts'
 import type { Reply } from '../../src/policy/views.ts'
 import type { Meter } from '../../src/ports/meter.ts'
+import { noHedging } from '../../src/ports/hedging.ts'
 import { UpstreamError } from '../../src/ports/upstream.ts'
 import { createAbsences } from '../../src/substituter/absences.ts'
 import { askUpstreams } from '../../src/substituter/ask-upstreams.ts'
@@ -33,7 +34,11 @@ const hello = claimFor(patternNar)
 const { key } = hello
 const hash = key.storePathHash
 const ofB = claimFor(patternNar, { signers: [keys.b], url: 'nar/b.nar' })
-const unexpected = (): null => null
+/** About the hash, of whose name nothing is expected. */
+const question = {
+  ...{ hash, client: 'client', expected: () => null },
+  settledAgain: () => undefined,
+}
 
 t.test('an inquiry', async (t) => {
   const says = (upstream: string, { text }: TestClaim): Reply => {
@@ -58,7 +63,9 @@ t.test('an inquiry', async (t) => {
       policy: () => policy,
       ask: (name) => must(replies[names.indexOf(name)]).promise,
       expected: () => null,
+      isSlow: () => Promise.resolve(false),
       judged: () => undefined,
+      settledAgain: () => undefined,
     })
     return { inquiry, say: (index: number, reply: Reply) => replies[index]?.resolve(reply) }
   }
@@ -139,6 +146,7 @@ t.test('asking upstreams', async (t) => {
     absences: createAbsences({ clock: createFixedClock(), ttlMs: () => 0 }),
     reach: { isOffline: () => false, isDown: () => false, isRemote: () => true },
     stopping: never,
+    hedging: noHedging,
     policy: constant(
       testPolicy(
         upstreams.map(({ name }) => name),
@@ -153,7 +161,7 @@ t.test('asking upstreams', async (t) => {
     const all = ['a', 'b', 'c'].map((name) =>
       createFakeUpstream(name, { narinfo: () => new Promise(() => undefined) }),
     )
-    askUpstreams(deps(all), hash, unexpected)
+    askUpstreams(deps(all), question)
     t.same(
       all.map(({ asked }) => asked),
       all.map(() => [`narinfo ${hash}`]),
@@ -173,7 +181,7 @@ t.test('asking upstreams', async (t) => {
       const judged: string[] = []
       const meter = createNullMeter({ claimJudged: (_, result) => judged.push(result) })
       const asked = deps([createFakeUpstream('a', { narinfo: () => text })], { meter })
-      const inquiry = askUpstreams(asked, hash, unexpected)
+      const inquiry = askUpstreams(asked, question)
       t.equal((await inquiry.chosen).kind, 'unknown', name)
       t.match(inquiry.slots, [{ answer: { kind: 'unknown', code: 'malformed' } }])
       t.same(judged, ['malformed'])
@@ -196,7 +204,7 @@ t.test('asking upstreams', async (t) => {
         ],
         { meter },
       )
-      const inquiry = askUpstreams(asked, hash, unexpected)
+      const inquiry = askUpstreams(asked, question)
       t.equal((await inquiry.chosen).kind, 'unknown')
       t.same(results.sort(), ['absent', 'error'])
       t.match(inquiry.slots[1], { answer: { kind: 'absent' } })
@@ -233,7 +241,7 @@ t.test('asking upstreams', async (t) => {
       ],
       { meter },
     )
-    await askUpstreams(asked, hash, unexpected).settled
+    await askUpstreams(asked, question).settled
     t.same(judged.sort(), ['a trusted', 'b unknown-key', 'c no-trusted-signature'])
     t.match(asked.log.named('signature.bad'), [{ upstream: 'c', keyName: keys.a.name }])
     t.equal(asked.log.named('claim.refused').length, 2)
@@ -250,7 +258,7 @@ t.test('asking upstreams', async (t) => {
         }),
     })
     const asked = deps([upstream], { stopping: stopping.signal })
-    const inquiry = askUpstreams(asked, hash, unexpected)
+    const inquiry = askUpstreams(asked, question)
     stopping.abort()
     await inquiry.settled
     t.match(inquiry.slots, [{ answer: { kind: 'unknown', code: 'stopping' } }])
