@@ -48,10 +48,17 @@ export function createBreakingUpstream(
     }
   }
 
+  /** A host that answers that it cannot may have met this object for the first time: one refusal would have all who wait refused. */
+  const insisting = <Answer>(question: Question<Answer>, signal: AbortSignal): Promise<Answer> =>
+    watched(question, signal).catch((error: unknown) => {
+      if (!saysThatItCannot(error)) throw error
+      return watched(question, signal)
+    })
+
   /** Asks it although it is down. */
   const tried = async <Answer>(question: Question<Answer>, deadline: AbortSignal) => {
     const signal = AbortSignal.any([question.signal, deadline])
-    const running = watched(question, signal)
+    const running = insisting(question, signal)
     trial = running.catch(() => undefined)
     try {
       return await running
@@ -114,6 +121,12 @@ export function createBreakingUpstream(
       await upstream.close()
     },
   }
+}
+
+/** Whether the host is up, does not ask for a pause, and could not answer. */
+function saysThatItCannot(error: unknown): boolean {
+  if (!(error instanceof UpstreamError)) return false
+  return isFailure(error) && !isHostDown(error.code) && error.retryAfterMs === null
 }
 
 function notAsked(

@@ -206,6 +206,21 @@ t.test('where that fails all are answered at once, and nobody tries again so soo
   t.equal(await ask(patient, lastHope), 'absent')
 })
 
+t.test('who finds out asks once more where the upstream says that it cannot', async (t) => {
+  const rows = [
+    [answering(500), 'absent', 2],
+    [answering(503, 2000), 'breaker-open', 1],
+    [failing('connect'), 'breaker-open', 1],
+  ] as const
+  for (const [first, expected, asked] of rows) {
+    const { fake, ask, trip } = setUp()
+    await trip(t)
+    fake.answers.narinfo = () => (fake.asked.length === 1 ? first() : null)
+    t.equal(await ask(patient, lastHope), expected)
+    t.equal(fake.asked.length, asked)
+  }
+})
+
 t.test('where whoever finds out leaves, the next one does', async (t) => {
   const { fake, ask, trip } = setUp()
   await trip(t)
