@@ -7,7 +7,9 @@ import type {
   NarSource,
   SourceFailure,
 } from '../ports/nar-ingest.ts'
+import { UpstreamError } from '../ports/upstream.ts'
 import { type AskedSource, askedSource } from './asked-source.ts'
+import { BadNarError } from './bad-nar-error.ts'
 import { assertDecodable, decodeNar } from './decode-nar.ts'
 import { createEncoder } from './encoders.ts'
 import { keepCopied, keepVerified } from './keep-body.ts'
@@ -20,6 +22,7 @@ import { Recoding } from './recoding.ts'
 import { keptEtag, madeEtag, uniqueEtag } from './representation.ts'
 import { sourceBody } from './source-body.ts'
 import { absentSource, retryAfterMs, sourceFailure } from './source-failure.ts'
+import { untilComplete } from './until-complete.ts'
 
 /** A source that did not give the NAR; `retryAfterMs` says when it may be asked again, `null` that it need not be. */
 export type FailedTry = { readonly failure: SourceFailure; readonly retryAfterMs: number | null }
@@ -37,6 +40,8 @@ export class IngestedFile implements Disposable {
   #isVerified = true
   #etag = ''
   #released = 0
+  /** What the NAR that comes is held against. */
+  #verifier: NarVerifier | null = null
 
   constructor(job: IngestJob, file: NarSink, open: OpenSource, events: IngestEvents) {
     this.#job = job
@@ -52,8 +57,10 @@ export class IngestedFile implements Disposable {
   }
 
   /** `null` where the source gave the promised NAR. */
-  async tryOne(source: NarSource, signal: AbortSignal): Promise<FailedTry | null> {
+  async tryOne(source: NarSource, owner: AbortSignal): Promise<FailedTry | null> {
     const { upstream } = source
+    const leaving = new AbortController()
+    const signal = AbortSignal.any([owner, leaving.signal])
     let asked: AskedSource | null = null
     try {
       assertDecodable(source.compression)
@@ -66,11 +73,19 @@ export class IngestedFile implements Disposable {
         return { failure: absentSource(upstream), retryAfterMs: null }
       }
       asked.began()
-      await this.#take(source, sourceBody(source, opened, this.#job.narSize, this.#events))
+      const whole = untilComplete(
+        opened,
+        () => this.#verifier?.isFull === true,
+        () => {
+          leaving.abort()
+        },
+      )
+      await this.#take(source, sourceBody(source, whole, this.#job.narSize, this.#events))
       asked.ended('found')
       return null
-    } catch (error) {
-      signal.throwIfAborted()
+    } catch (thrown) {
+      owner.throwIfAborted()
+      const error = leaving.signal.aborted ? withoutEnd(thrown) : thrown
       // Decoders and encoders throw it on as their own.
       if (this.#file.failure !== null) throw this.#file.failure
       const failure = sourceFailure(upstream, error)
@@ -167,7 +182,8 @@ export class IngestedFile implements Disposable {
     const narHash = parseHash(this.#job.narHash)
     if (narHash === null) throw new TypeError('an ingest job has a NarHash')
     const ca = this.#job.ca === null ? null : parseContentAddress(this.#job.ca)
-    return new NarVerifier({ storePathHash, narHash, narSize, ca })
+    this.#verifier = new NarVerifier({ storePathHash, narHash, narSize, ca })
+    return this.#verifier
   }
 
   #release(bytes: number): void {
@@ -175,6 +191,12 @@ export class IngestedFile implements Disposable {
     this.#released = bytes
     this.#events.released(bytes, this.#etag)
   }
+}
+
+/** What is said of a file whose NAR has come, and whose end was not waited for: that may have been all that was missing. */
+function withoutEnd(error: unknown): unknown {
+  if (!(error instanceof BadNarError) || error.code !== 'undecodable') return error
+  return new UpstreamError('timeout', 'the end of the file does not come', { cause: error })
 }
 
 /** Goes on with a NAR from one that is decoded from its start. */

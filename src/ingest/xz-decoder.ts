@@ -49,8 +49,15 @@ async function takeHead(pieces: AsyncGenerator<Uint8Array>): Promise<Uint8Array>
     if (next.done === true) break
     taken.push(next.value)
     bytes += next.value.length
+    // A file that is shorter need not be waited for to the end.
+    if (endsAsXz(next.value)) break
   }
   return Buffer.concat(taken)
+}
+
+/** Whether these may be the last bytes of a stream: the magic bytes of its footer (xz 1.2.1, 2.1.2.4). */
+function endsAsXz(piece: Uint8Array): boolean {
+  return piece.at(-2) === 0x59 && piece.at(-1) === 0x5a
 }
 
 /** As long as a client waits gladly; then it is told to come again. */
