@@ -87,13 +87,9 @@ function successors(policy: Policy, phases: readonly AskedPhase[]): readonly str
     // An agreement may have asked some of a phase whose turn has not come.
     if (phase.some(({ upstream, isAsked }) => !isAsked && !later.has(upstream))) break
     due.push(...ask)
-    if (isPrivate && phase.some((slot) => !isRefusedOrAbsent(slot) || mayHoldName(slot))) break
+    if (isPrivate && phase.some((slot) => slot.answer === null || mayHoldName(slot))) break
   }
   return due
-}
-
-function isRefusedOrAbsent({ answer }: AnswerSlot): boolean {
-  return answer !== null && answer.kind !== 'trusted'
 }
 
 /** Who of a phase is to be asked, and was not yet. */
@@ -115,9 +111,13 @@ function demandedByAgreement(policy: Policy, slots: readonly AnswerSlot[]): read
     .map(({ upstream }) => upstream)
 }
 
-/** Whether a private upstream has the path, or could not tell. One that has what it may not speak for holds nothing of its own. */
+/**
+ * Whether a private upstream has the path, or could not tell: also where its claim is trusted and comes to nothing, since others' words are
+ * missing. One that has what it may not speak for holds nothing of its own.
+ */
 function mayHoldName(slot: AnswerSlot): boolean {
   const { answer } = slot
+  if (answer?.kind === 'trusted') return true
   if (answer?.kind !== 'refused') return isOutage(slot)
   const { reason, rule } = answer.verdict
   return reason !== 'upstream-not-allowed' || rule === null
