@@ -49,6 +49,7 @@ export class Inquiry {
   readonly #chosen = Promise.withResolvers<Outcome>()
   #settled = handled(Promise.withResolvers<undefined>())
   #isSettled = false
+  #hasChoice = false
 
   constructor(options: InquiryOptions) {
     this.#options = options
@@ -112,6 +113,7 @@ export class Inquiry {
       slot.reply === null ? slot : replied(policy, slot, slot.reply),
     )
     this.#views = decideViews(policy, this.#slots, this.#options.expected())
+    this.#hasChoice = hasChoice(this.#views)
   }
 
   #decide(): Views {
@@ -134,7 +136,7 @@ export class Inquiry {
       void this.settled.then(this.#options.settledAgain, () => undefined)
     }
     this.#slots = this.#slots.map((slot) =>
-      slot.upstream === upstream ? { ...slot, isAsked: true } : slot,
+      slot.upstream === upstream ? { ...slot, isAsked: true, isBesides: this.#hasChoice } : slot,
     )
     const answered = new AbortController()
     if (holdsBack(this.#policy, this.#slots, upstream)) void this.#hedge(upstream, answered.signal)
@@ -177,13 +179,19 @@ export class Inquiry {
     this.#views = this.#decide()
   }
 
-  #conclude({ enforced, serving }: Views): void {
+  #conclude(views: Views): void {
+    const { enforced, serving } = views
     const { choice } = serving
+    this.#hasChoice = hasChoice(views)
     if (enforced.choice.kind !== 'wait' && choice.kind !== 'wait') this.#chosen.resolve(choice)
     if (this.#running > 0 || this.#isSettled) return
     this.#isSettled = true
     this.#settled.resolve(undefined)
   }
+}
+
+function hasChoice({ enforced, serving }: Views): boolean {
+  return enforced.choice.kind !== 'wait' && serving.choice.kind === 'trusted'
 }
 
 /** One that may reject before anybody waits for it. */
