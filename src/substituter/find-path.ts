@@ -83,6 +83,7 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     inquiry: Inquiry,
     hash: StorePathHash,
     isCurrent: () => boolean,
+    told: Set<string>,
   ): Promise<void> => {
     const choice = await inquiry.chosen
     if (inquiries.get(hash) === inquiry) inquiries.delete(hash)
@@ -92,7 +93,7 @@ export function createPathFinder(deps: FindDeps): PathFinder {
       remembered.set(hash, inquiry, { ttl })
     }
     if (choice.kind === 'trusted' && isLarge(choice.answer)) void inquiry.everybody()
-    await conclude(inquiry, hash, isCurrent)
+    await conclude(inquiry, hash, isCurrent, told)
   }
 
   const isLarge = ({ verdict: { narinfo } }: TrustedAnswer): boolean =>
@@ -103,6 +104,7 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     inquiry: Inquiry,
     hash: StorePathHash,
     isCurrent: () => boolean,
+    told: Set<string>,
   ): Promise<void> => {
     const choice = await inquiry.chosen
     await inquiry.settled
@@ -114,7 +116,7 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     if (remembered.get(hash) === inquiry) {
       remembered.set(hash, inquiry, { ttl: remembered.getRemainingTTL(hash) })
     }
-    tellFindings(deps, hash, inquiry)
+    tellFindings(deps, hash, inquiry, told)
     // A late answer may still have proved the choice wrong. Who asked anew would get the same wrong one first.
     const { choice: now } = inquiry.views.serving
     if (choice.kind !== 'trusted') return
@@ -129,13 +131,14 @@ export function createPathFinder(deps: FindDeps): PathFinder {
       deps.log.error({ event: 'internal.error', err: error })
     }
     const isCurrent = (): boolean => inquiry.askedUnder === deps.policy()
+    const told = new Set<string>()
     const inquiry = askUpstreams(deps, {
       ...{ hash, client },
       expected: () => names.expected(hash),
-      settledAgain: () => void conclude(inquiry, hash, isCurrent).catch(failed),
+      settledAgain: () => void conclude(inquiry, hash, isCurrent, told).catch(failed),
     })
     inquiries.set(hash, inquiry)
-    void follow(inquiry, hash, isCurrent).catch(failed)
+    void follow(inquiry, hash, isCurrent, told).catch(failed)
     return inquiry
   }
 
