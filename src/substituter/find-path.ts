@@ -114,7 +114,8 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     else if (tellsAsMuch(inquiry, fruitless.get(hash))) fruitless.set(hash, inquiry)
     // Late answers count for the memory that it takes.
     if (remembered.get(hash) === inquiry) {
-      remembered.set(hash, inquiry, { ttl: remembered.getRemainingTTL(hash) })
+      // 0 would be for ever.
+      remembered.set(hash, inquiry, { ttl: Math.max(1, remembered.getRemainingTTL(hash)) })
     }
     tellFindings(deps, hash, inquiry, told)
     // A late answer may still have proved the choice wrong. Who asked anew would get the same wrong one first.

@@ -139,7 +139,14 @@ export class Inquiry {
       slot.upstream === upstream ? { ...slot, isAsked: true, isBesides: this.#hasChoice } : slot,
     )
     const answered = new AbortController()
-    if (holdsBack(this.#policy, this.#slots, upstream)) void this.#hedge(upstream, answered.signal)
+    // A fault of Weir's own: whoever waits is told, and nobody waits for ever.
+    const failed = (error: unknown): void => {
+      this.#chosen.reject(error)
+      this.#settled.reject(error)
+    }
+    if (holdsBack(this.#policy, this.#slots, upstream)) {
+      void this.#hedge(upstream, answered.signal).catch(failed)
+    }
     void this.#options
       .ask(upstream, this.#slots)
       .then((reply) => {
@@ -147,11 +154,7 @@ export class Inquiry {
         this.#running -= 1
         this.#take(upstream, reply)
       })
-      .catch((error: unknown) => {
-        // A fault of Weir's own: whoever waits is told, and nobody waits for ever.
-        this.#chosen.reject(error)
-        this.#settled.reject(error)
-      })
+      .catch(failed)
   }
 
   /** Has the next one of the group asked, should this one be slow. */
