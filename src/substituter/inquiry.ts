@@ -76,6 +76,13 @@ export class Inquiry {
     return this.settled
   }
 
+  /** Whether there are some who were not asked since somebody of their group speaks for them. */
+  get isHoldingBack(): boolean {
+    return this.#slots.some(
+      ({ upstream, isAsked }) => isAsked && holdsBack(this.#policy, this.#slots, upstream),
+    )
+  }
+
   /** What is decided so far, by the policy of now. */
   get views(): Views {
     this.#judgeAnew()
