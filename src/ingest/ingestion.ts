@@ -45,6 +45,7 @@ async function ingestWritten(
     const tried = await goThrough(sources, file, events, signal)
     if (tried.kind === 'ended') return tried.outcome
     waiting = [...waiting, ...tried.again].filter(({ source }) => file.mayAsk(source))
+    if (job.isTriedOnce === true) return { kind: 'failed' }
     const next = nextRound(waiting, rounds, timing.random)
     if (next === null) return { kind: 'failed' }
     sources = next.sources.filter(({ upstream }) => budget.spend(upstream))

@@ -18,6 +18,8 @@ export type AnswerSlot = {
   readonly isAsked: boolean
   /** Whether the others of its `equivalent` group are asked besides it: it is slow, or everybody is wanted. */
   readonly yields: boolean
+  /** Whether it was asked after there was a choice, which stands until it says something else: it is not waited for. */
+  readonly isBesides: boolean
   /** `null` while it is awaited, or where it was not asked. */
   readonly answer: Answer | null
 }

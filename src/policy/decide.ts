@@ -1,6 +1,6 @@
 import { type AnswerSlot, isOutage, trustedAnswers } from './answer.ts'
 import { candidates, phasesOf } from './ask-order.ts'
-import { type Choice, choose, type Chosen } from './choose.ts'
+import { type Choice, choose as chooseAmong, type Chosen } from './choose.ts'
 import { areEqual } from './equal-claims.ts'
 import { heldBack, laterInGroups } from './held-back.ts'
 import { type ExpectedName, type Lie, settleNames } from './names.ts'
@@ -28,6 +28,7 @@ export function unasked(policy: Policy): readonly AnswerSlot[] {
     optional,
     isAsked: false,
     yields: false,
+    isBesides: false,
     answer: null,
   }))
 }
@@ -59,17 +60,30 @@ export function decide(
   })
   const due = successors(policy, phases)
   if (due.length > 0) return waitFor(due)
-  let chosen = choose(policy, named.slots)
+  const choose = (): Chosen => chooseWithoutBesides(policy, named.slots)
+  let chosen = choose()
   for (const { phase, isPrivate, ask } of phases) {
     if (ask.length > 0) return waitFor(ask)
     const demanded = demandedByAgreement(policy, named.slots)
     if (demanded.length > 0) return waitFor(demanded)
-    chosen = choose(policy, named.slots)
+    chosen = choose()
     if (chosen.choice.kind === 'trusted' || chosen.choice.kind === 'wait') return decision(chosen)
     // A name that a private upstream holds, or may hold, must not reach the others.
     if (isPrivate && phase.some(mayHoldName)) return decision(chosen)
   }
   return decision(chosen)
+}
+
+/** The choice as it is without those who were asked after it and did not answer yet. */
+function chooseWithoutBesides(policy: Policy, slots: readonly AnswerSlot[]): Chosen {
+  const isLeftOut = ({ isBesides, answer }: AnswerSlot): boolean => isBesides && answer === null
+  const asked = (isAsked: boolean, slot: AnswerSlot): AnswerSlot =>
+    isLeftOut(slot) ? { ...slot, isAsked } : slot
+  const chosen = chooseAmong(
+    policy,
+    slots.map((slot) => asked(false, slot)),
+  )
+  return { ...chosen, slots: chosen.slots.map((slot) => asked(true, slot)) }
 }
 
 /** Upstreams of one phase, and who of them is to be asked and was not yet. */
@@ -87,13 +101,9 @@ function successors(policy: Policy, phases: readonly AskedPhase[]): readonly str
     // An agreement may have asked some of a phase whose turn has not come.
     if (phase.some(({ upstream, isAsked }) => !isAsked && !later.has(upstream))) break
     due.push(...ask)
-    if (isPrivate && phase.some((slot) => !isRefusedOrAbsent(slot) || mayHoldName(slot))) break
+    if (isPrivate && phase.some((slot) => slot.answer === null || mayHoldName(slot))) break
   }
   return due
-}
-
-function isRefusedOrAbsent({ answer }: AnswerSlot): boolean {
-  return answer !== null && answer.kind !== 'trusted'
 }
 
 /** Who of a phase is to be asked, and was not yet. */
@@ -115,9 +125,13 @@ function demandedByAgreement(policy: Policy, slots: readonly AnswerSlot[]): read
     .map(({ upstream }) => upstream)
 }
 
-/** Whether a private upstream has the path, or could not tell. One that has what it may not speak for holds nothing of its own. */
+/**
+ * Whether a private upstream has the path, or could not tell: also where its claim is trusted and comes to nothing, since others' words are
+ * missing. One that has what it may not speak for holds nothing of its own.
+ */
 function mayHoldName(slot: AnswerSlot): boolean {
   const { answer } = slot
+  if (answer?.kind === 'trusted') return true
   if (answer?.kind !== 'refused') return isOutage(slot)
   const { reason, rule } = answer.verdict
   return reason !== 'upstream-not-allowed' || rule === null

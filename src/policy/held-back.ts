@@ -1,4 +1,5 @@
 import type { AnswerSlot } from './answer.ts'
+import { phasesOf } from './ask-order.ts'
 import type { Policy } from './policy.ts'
 import { wantsAgreement } from './rule.ts'
 
@@ -27,16 +28,20 @@ export function laterInGroups(policy: Policy, phase: readonly AnswerSlot[]): Rea
   )
 }
 
-/** Whether somebody of an upstream's `equivalent` group was not asked, who may be once it turns out to be slow. */
+/** Whether somebody of an upstream's `equivalent` group and phase was not asked, who may be once it turns out to be slow. */
 export function holdsBack(
   policy: Policy,
   slots: readonly Pick<AnswerSlot, 'upstream' | 'isAsked'>[],
   upstream: string,
 ): boolean {
   const group = groupOf(policy, upstream)
-  return (
-    group !== null &&
-    slots.some((other) => !other.isAsked && groupOf(policy, other.upstream) === group)
+  if (group === null) return false
+  const phase = phasesOf(policy).find(({ upstreams }) => upstreams.includes(upstream))
+  return slots.some(
+    (other) =>
+      !other.isAsked &&
+      groupOf(policy, other.upstream) === group &&
+      phase?.upstreams.includes(other.upstream) === true,
   )
 }
 

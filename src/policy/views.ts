@@ -27,6 +27,8 @@ export type JudgedSlot = {
   readonly isAsked: boolean
   /** As in `AnswerSlot`. */
   readonly yields: boolean
+  /** As in `AnswerSlot`. */
+  readonly isBesides: boolean
   readonly reply: Reply | null
   readonly enforced: Answer | null
   readonly serving: Answer | null
@@ -44,7 +46,8 @@ export function unaskedSlots(policy: Policy): readonly JudgedSlot[] {
   const serving = policy.enforce ? enforced(policy) : plainOrder(policy)
   return unasked(serving).map(({ upstream, optional }) => ({
     ...{ upstream, optional },
-    ...{ isAsked: false, yields: false, reply: null, enforced: null, serving: null },
+    ...{ isAsked: false, yields: false, isBesides: false },
+    ...{ reply: null, enforced: null, serving: null },
   }))
 }
 
@@ -67,8 +70,8 @@ export function decideViews(
   expected: ExpectedName | null,
 ): Views {
   const view = (kind: 'enforced' | 'serving'): readonly AnswerSlot[] =>
-    slots.map(({ upstream, optional, isAsked, yields, ...answers }) => ({
-      ...{ upstream, optional, isAsked, yields },
+    slots.map(({ upstream, optional, isAsked, yields, isBesides, ...answers }) => ({
+      ...{ upstream, optional, isAsked, yields, isBesides },
       answer: answers[kind],
     }))
   const decision = decide(enforced(policy), view('enforced'), expected)

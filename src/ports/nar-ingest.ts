@@ -25,6 +25,8 @@ export type IngestJob = {
   readonly ca: string | null
   /** In order of preference. */
   readonly sources: readonly NarSource[]
+  /** Whether each source is tried once only, since there are others to be tried before one that could not tell is asked again. */
+  readonly isTriedOnce?: boolean
   /** The empty file to write to; `null` where there is none, and the file's bytes go to `piece` instead. */
   readonly path: string | null
   /** What the file is to be compressed in: a source's file in that compression is kept as it comes, others are made anew. */

@@ -55,6 +55,14 @@ export type FindDeps = AskDeps & {
   readonly reconsidered: (hash: StorePathHash) => void
 }
 
+/** What goes with one question. */
+type Asked = {
+  /** Whether the policy is still the one that said whom to ask. */
+  readonly isCurrent: () => boolean
+  /** What was told of its findings. */
+  readonly told: Set<string>
+}
+
 /** How long a trusted claim is believed before its upstreams are asked again … */
 const rememberedMs = 10 * 60_000
 /** … and how long where a better one could not tell. */
@@ -79,42 +87,44 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     sizeCalculation: (inquiry) => inquiryBytes(inquiry),
   })
 
-  const follow = async (
-    inquiry: Inquiry,
-    hash: StorePathHash,
-    isCurrent: () => boolean,
-  ): Promise<void> => {
+  let count = 0
+  const numbers = new WeakMap<Inquiry, number>()
+  const isNewer = (one: Inquiry, other: Inquiry): boolean =>
+    (numbers.get(one) ?? 0) > (numbers.get(other) ?? 0)
+
+  const follow = async (inquiry: Inquiry, hash: StorePathHash, asked: Asked): Promise<void> => {
     const choice = await inquiry.chosen
     if (inquiries.get(hash) === inquiry) inquiries.delete(hash)
-    if (choice.kind === 'trusted' && isCurrent()) {
+    if (choice.kind === 'trusted' && asked.isCurrent()) {
       names.note(deps.policy(), choice.answer)
       const ttl = inquiry.views.serving.isCertain ? rememberedMs : uncertainMs
       remembered.set(hash, inquiry, { ttl })
     }
     if (choice.kind === 'trusted' && isLarge(choice.answer)) void inquiry.everybody()
-    await conclude(inquiry, hash, isCurrent)
+    await conclude(inquiry, hash, asked)
   }
 
   const isLarge = ({ verdict: { narinfo } }: TrustedAnswer): boolean =>
     narinfo.narSize > BigInt(deps.verifyFirstBytes())
 
   /** Once all have answered who were asked. */
-  const conclude = async (
-    inquiry: Inquiry,
-    hash: StorePathHash,
-    isCurrent: () => boolean,
-  ): Promise<void> => {
+  const conclude = async (inquiry: Inquiry, hash: StorePathHash, asked: Asked): Promise<void> => {
     const choice = await inquiry.chosen
     await inquiry.settled
-    if (!isCurrent()) return
-    if (choice.kind === 'trusted') fruitless.delete(hash)
+    if (!asked.isCurrent()) return
+    const last = fruitless.get(hash)
+    if (choice.kind === 'trusted') {
+      // What a newer question brought, while others were still asked for this one, stays.
+      if (last !== undefined && !isNewer(last, inquiry)) fruitless.delete(hash)
+    }
     // Who is down says nothing new, whatever others say: what they said before it still counts.
-    else if (tellsAsMuch(inquiry, fruitless.get(hash))) fruitless.set(hash, inquiry)
+    else if (tellsAsMuch(inquiry, last)) fruitless.set(hash, inquiry)
     // Late answers count for the memory that it takes.
     if (remembered.get(hash) === inquiry) {
-      remembered.set(hash, inquiry, { ttl: remembered.getRemainingTTL(hash) })
+      // 0 would be for ever.
+      remembered.set(hash, inquiry, { ttl: Math.max(1, remembered.getRemainingTTL(hash)) })
     }
-    tellFindings(deps, hash, inquiry)
+    tellFindings(deps, hash, inquiry, asked.told)
     // A late answer may still have proved the choice wrong. Who asked anew would get the same wrong one first.
     const { choice: now } = inquiry.views.serving
     if (choice.kind !== 'trusted') return
@@ -128,14 +138,19 @@ export function createPathFinder(deps: FindDeps): PathFinder {
       if (inquiries.get(hash) === inquiry) inquiries.delete(hash)
       deps.log.error({ event: 'internal.error', err: error })
     }
-    const isCurrent = (): boolean => inquiry.askedUnder === deps.policy()
+    const asked: Asked = {
+      isCurrent: () => inquiry.askedUnder === deps.policy(),
+      told: new Set(),
+    }
     const inquiry = askUpstreams(deps, {
       ...{ hash, client },
       expected: () => names.expected(hash),
-      settledAgain: () => void conclude(inquiry, hash, isCurrent).catch(failed),
+      settledAgain: () => void conclude(inquiry, hash, asked).catch(failed),
     })
+    count += 1
+    numbers.set(inquiry, count)
     inquiries.set(hash, inquiry)
-    void follow(inquiry, hash, isCurrent).catch(failed)
+    void follow(inquiry, hash, asked).catch(failed)
     return inquiry
   }
 

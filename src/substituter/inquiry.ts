@@ -49,6 +49,7 @@ export class Inquiry {
   readonly #chosen = Promise.withResolvers<Outcome>()
   #settled = handled(Promise.withResolvers<undefined>())
   #isSettled = false
+  #hasChoice = false
 
   constructor(options: InquiryOptions) {
     this.#options = options
@@ -73,6 +74,13 @@ export class Inquiry {
   everybody(): Promise<undefined> {
     this.#yield(() => true)
     return this.settled
+  }
+
+  /** Whether there are some who were not asked since somebody of their group speaks for them. */
+  get isHoldingBack(): boolean {
+    return this.#slots.some(
+      ({ upstream, isAsked }) => isAsked && holdsBack(this.#policy, this.#slots, upstream),
+    )
   }
 
   /** What is decided so far, by the policy of now. */
@@ -112,6 +120,7 @@ export class Inquiry {
       slot.reply === null ? slot : replied(policy, slot, slot.reply),
     )
     this.#views = decideViews(policy, this.#slots, this.#options.expected())
+    this.#hasChoice = hasChoice(this.#views)
   }
 
   #decide(): Views {
@@ -134,10 +143,17 @@ export class Inquiry {
       void this.settled.then(this.#options.settledAgain, () => undefined)
     }
     this.#slots = this.#slots.map((slot) =>
-      slot.upstream === upstream ? { ...slot, isAsked: true } : slot,
+      slot.upstream === upstream ? { ...slot, isAsked: true, isBesides: this.#hasChoice } : slot,
     )
     const answered = new AbortController()
-    if (holdsBack(this.#policy, this.#slots, upstream)) void this.#hedge(upstream, answered.signal)
+    // A fault of Weir's own: whoever waits is told, and nobody waits for ever.
+    const failed = (error: unknown): void => {
+      this.#chosen.reject(error)
+      this.#settled.reject(error)
+    }
+    if (holdsBack(this.#policy, this.#slots, upstream)) {
+      void this.#hedge(upstream, answered.signal).catch(failed)
+    }
     void this.#options
       .ask(upstream, this.#slots)
       .then((reply) => {
@@ -145,11 +161,7 @@ export class Inquiry {
         this.#running -= 1
         this.#take(upstream, reply)
       })
-      .catch((error: unknown) => {
-        // A fault of Weir's own: whoever waits is told, and nobody waits for ever.
-        this.#chosen.reject(error)
-        this.#settled.reject(error)
-      })
+      .catch(failed)
   }
 
   /** Has the next one of the group asked, should this one be slow. */
@@ -177,13 +189,19 @@ export class Inquiry {
     this.#views = this.#decide()
   }
 
-  #conclude({ enforced, serving }: Views): void {
+  #conclude(views: Views): void {
+    const { enforced, serving } = views
     const { choice } = serving
+    this.#hasChoice = hasChoice(views)
     if (enforced.choice.kind !== 'wait' && choice.kind !== 'wait') this.#chosen.resolve(choice)
     if (this.#running > 0 || this.#isSettled) return
     this.#isSettled = true
     this.#settled.resolve(undefined)
   }
+}
+
+function hasChoice({ enforced, serving }: Views): boolean {
+  return enforced.choice.kind !== 'wait' && serving.choice.kind === 'trusted'
 }
 
 /** One that may reject before anybody waits for it. */

@@ -147,6 +147,8 @@ export async function peekNar(deps: NarAnswerDeps, key: NarFileKey): Promise<Nar
   if (other !== null && canBeMade) return { kind: 'found', etag: null, size: null }
   const inquiry = deps.finder.inquire(key.storePathHash)
   const answer = await trustedFor(inquiry, key)
+  // What is not made here somebody may have who was not needed so far.
+  if (!canBeMade && !isOffered(inquiry, key)) await inquiry.everybody()
   return answer === null || !(canBeMade || isOffered(inquiry, key))
     ? noClaim(inquiry)
     : { kind: 'found', etag: null, size: null }

@@ -4,7 +4,7 @@ import type { Narinfo } from '../nix/narinfo.ts'
 import { type NarFileKey, narFileName, type NarKey } from '../nix/nar-key.ts'
 import { isOpen, type TrustedAnswer } from '../policy/answer.ts'
 import type { Tracer } from '../ports/tracer.ts'
-import type { NarSource, SourceFailure } from '../ports/nar-ingest.ts'
+import type { IngestJob, NarSource, SourceFailure } from '../ports/nar-ingest.ts'
 import { claimsFor } from './claims-for.ts'
 import { complete, type CompleteDeps, refuteWrong, type Remainder } from './complete-transfer.ts'
 import type { ConvertDeps } from './convert-stored.ts'
@@ -39,7 +39,10 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
   const failures: SourceFailure[] = []
   const tried = new Set<string>()
   let isSkipped = false
-  for (;;) {
+  const isAvoided = ({ claim }: TrustedAnswer): boolean => deps.sources.isAvoided(claim.upstream)
+  // Who was held back for those comes before them.
+  if (untried(deps, inquiry, key, tried).every(isAvoided)) await inquiry.everybody()
+  for (let tries = 1; ; tries += 1) {
     // What is promised is the most preferred claim's word; whoever says the same may deliver.
     const [first] = claimsFor(inquiry, key)
     const answers = untried(deps, inquiry, key, tried)
@@ -47,11 +50,15 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
     if (first !== undefined && answers.length > 0) {
       const preferred = deps.sources.order(sourcesOf(answers, key))
       const sources = deps.suspects.order(key, preferred, patienceFor(deps, first))
-      const outcome = await attemptInSpan(deps, work, first, sources, failures)
+      // Before one that could not tell is asked again, those are that were held back for it.
+      const isTriedOnce = tries === 1 && inquiry.isHoldingBack
+      const outcome = await attemptInSpan(deps, work, first, { sources, isTriedOnce }, failures)
       if (outcome.kind !== 'failed') {
         deps.sources.succeeded(outcome.upstream)
         return await complete(deps, work, first, outcome)
       }
+      const unreachable = failures.filter(({ kind }) => kind === 'unreachable')
+      if (isTriedOnce) for (const { upstream } of unreachable) tried.delete(upstream)
       isSkipped ||= sources.length < answers.length
       const wasWrong = failures.some(({ kind }) => kind === 'corrupt')
       if (transfer.released > 0 && wasWrong) deps.suspects.noteBroken(key)
@@ -108,15 +115,15 @@ function attemptInSpan(
   deps: RunDeps,
   work: TransferWork,
   first: TrustedAnswer,
-  sources: readonly NarSource[],
+  from: Pick<IngestJob, 'sources' | 'isTriedOnce'>,
   failures: SourceFailure[],
 ): Promise<IngestedNar> {
   const attributes = {
     'weir.nar': narFileName(work.key),
-    'weir.upstreams': sources.map(({ upstream }) => upstream).join(' '),
+    'weir.upstreams': from.sources.map(({ upstream }) => upstream).join(' '),
   }
   return deps.tracer.span({ name: 'fetch NAR', kind: 'client', attributes }, async (span) => {
-    const outcome = await attempt(deps, work, first, sources, failures)
+    const outcome = await attempt(deps, work, first, from, failures)
     if (outcome.kind === 'failed') span.failed(failures.map(({ message }) => message).join('; '))
     else span.set({ 'weir.upstream': outcome.upstream })
     return outcome
@@ -127,7 +134,7 @@ async function attempt(
   deps: RunDeps,
   work: TransferWork,
   { verdict: { narinfo } }: TrustedAnswer,
-  sources: readonly NarSource[],
+  from: Pick<IngestJob, 'sources' | 'isTriedOnce'>,
   failures: SourceFailure[],
 ): Promise<IngestedNar> {
   const { key, destination, signal } = work
@@ -139,7 +146,7 @@ async function attempt(
       narSize: Number(narinfo.narSize),
       expectedBytes: expectedBytes(narinfo),
       ca: narinfo.ca === null ? null : formatContentAddress(narinfo.ca),
-      sources,
+      ...from,
       mayCopy: encoding === 'upstream',
       zstdLevel,
     },

@@ -9,6 +9,8 @@ import { expiryBy } from './expiry.ts'
 export type SourceHealth = {
   /** The same sources: those last whose upstream is down, before them those whose NARs were waited for in vain lately. */
   order(sources: readonly NarSource[]): readonly NarSource[]
+  /** Whether an upstream is one of those that come last. */
+  isAvoided(upstream: string): boolean
   /** A source did not give its NAR. */
   failed(key: NarFileKey, failure: SourceFailure): void
   /** A NAR came from an upstream. */
@@ -27,10 +29,11 @@ export function createSourceHealth(health: UpstreamHealth, clock: Clock): Source
     ttl: avoidedMs,
     ...expiryBy(clock),
   })
-  const rank = ({ upstream }: NarSource): number =>
+  const rank = (upstream: string): number =>
     health.isDown(upstream) ? 2 : Number(avoided.has(upstream))
   return {
-    order: (sources) => sources.toSorted((one, other) => rank(one) - rank(other)),
+    order: (sources) => sources.toSorted((one, other) => rank(one.upstream) - rank(other.upstream)),
+    isAvoided: (upstream) => rank(upstream) > 0,
     failed(key, { upstream, kind, code }) {
       if (kind !== 'unreachable') return
       if (slow.has(code)) avoided.set(upstream, true)

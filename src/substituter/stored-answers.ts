@@ -84,7 +84,7 @@ function slotOf(policy: Policy, stored: StoredNar, said: StoredClaim): JudgedSlo
   if (!isSameNar(narKeyOf(reading.claim.narinfo), stored.key)) return null
   const slot: JudgedSlot = {
     ...{ upstream: said.upstream, optional: false, isAsked: true, yields: false },
-    ...{ reply: null, enforced: null, serving: null },
+    ...{ isBesides: false, reply: null, enforced: null, serving: null },
   }
   const judged = replied(policy, slot, reading)
   // What promises a content address that the file was not held against speaks of a file that nobody has seen.

@@ -139,6 +139,9 @@ async function canBeHad(
   const { narinfo } = answer.verdict
   const key = narKeyOf(narinfo)
   if (stored !== null || canBeFetched(reach, inquiry, key)) return true
+  // Who was held back for somebody who is down by now may promise it too.
+  if (!reach.isOffline()) await inquiry.everybody()
+  if (canBeFetched(reach, inquiry, key)) return true
   const { compression } = namedFile(encoding(), narinfo, null)
   const file = await store.open({ ...key, compression })
   await file?.close()

@@ -15,17 +15,32 @@ export type FindingDeps = {
   readonly lied: (hash: StorePathHash, lie: Lie) => void
 }
 
-/** What an inquiry brought to light, once all have answered: divergences and lies. */
-export function tellFindings(deps: FindingDeps, hash: StorePathHash, inquiry: Inquiry): void {
+/**
+ * What an inquiry brought to light, once all have answered: divergences and lies. `told` is what was told of it before, since others may have
+ * been asked later.
+ */
+export function tellFindings(
+  deps: FindingDeps,
+  hash: StorePathHash,
+  inquiry: Inquiry,
+  told: Set<string>,
+): void {
   const { enforced } = inquiry.views
-  if (enforced.isDivergent) {
-    const said = trustedClaims(inquiry)
+  const isNew = (finding: string): boolean => {
+    const before = told.size
+    return told.add(finding).size > before
+  }
+  const claims = trustedClaims(inquiry)
+  if (enforced.isDivergent && claims.map(({ content }) => content).filter(isNew).length > 0) {
+    const said = claims.map(({ upstream, content }) => `${upstream} says ${content}`)
     deps.meter.diverged(divergenceOf(inquiry))
     deps.log.warn({ event: 'claims.diverged', hash, claims: said })
     const detail = said.join('; ')
     deps.evidence.happened({ kind: 'divergence', hash, upstream: null, detail })
   }
-  for (const lie of enforced.lies) deps.lied(hash, lie)
+  for (const lie of enforced.lies) {
+    if (isNew(`${lie.upstream} lies: ${lie.claimed}`)) deps.lied(hash, lie)
+  }
 }
 
 /** The rule of the path, and whether it asks for agreement. */
@@ -36,16 +51,18 @@ function divergenceOf({ views: { enforced } }: Inquiry): Parameters<Meter['diver
   return { rule: rule?.name ?? null, wantsAgreement: rule !== undefined && wantsAgreement(rule) }
 }
 
+type SaidClaim = { readonly upstream: string; readonly content: string }
+
 /** What each upstream's signed word was, before other claims made it worthless. */
-function trustedClaims({ views: { enforced } }: Inquiry): readonly string[] {
+function trustedClaims({ views: { enforced } }: Inquiry): readonly SaidClaim[] {
   const claims = enforced.slots.flatMap(({ upstream, answer }) => {
     const isSaid =
       answer?.kind === 'trusted' ||
       (answer?.kind === 'refused' && ['no-agreement', 'divergence'].includes(answer.verdict.reason))
     return isSaid ? [{ upstream, narinfo: answer.claim.narinfo }] : []
   })
-  return claims.map(
-    ({ upstream, narinfo }) =>
-      `${upstream} says ${narinfo.storePath.baseName} is ${formatHash(narinfo.narHash)}, ${narinfo.narSize} bytes`,
-  )
+  return claims.map(({ upstream, narinfo: { storePath, narHash, narSize } }) => ({
+    upstream,
+    content: `${storePath.baseName} is ${formatHash(narHash)}, ${narSize} bytes`,
+  }))
 }

@@ -44,6 +44,7 @@ export function slotsOf(policy: Policy, saidBy: SaidBy): readonly AnswerSlot[] {
       optional,
       isAsked: said !== 'unasked',
       yields: false,
+      isBesides: false,
       answer: isPending ? null : answerOf(policy, name, said),
     }
   })

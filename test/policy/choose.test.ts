@@ -26,8 +26,8 @@ function rows(length: number): readonly (readonly AnswerSlot[])[] {
   if (length === 0) return [[]]
   const [upstream, possible] = must(answersOf[length - 1])
   const last = [null, ...possible].flatMap((answer) => [
-    { upstream, optional: false, isAsked: true, yields: false, answer },
-    { upstream, optional: true, isAsked: true, yields: false, answer },
+    { upstream, optional: false, isAsked: true, yields: false, isBesides: false, answer },
+    { upstream, optional: true, isAsked: true, yields: false, isBesides: false, answer },
   ])
   return rows(length - 1).flatMap((slots) => last.map((slot) => [...slots, slot]))
 }
