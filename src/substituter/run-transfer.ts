@@ -41,7 +41,9 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
   let isSkipped = false
   const isAvoided = ({ claim }: TrustedAnswer): boolean => deps.sources.isAvoided(claim.upstream)
   // Who was held back for those comes before them.
-  if (untried(deps, inquiry, key, tried).every(isAvoided)) await inquiry.everybody()
+  if (inquiry.isHoldingBack && untried(deps, inquiry, key, tried).every(isAvoided)) {
+    await inquiry.everybody()
+  }
   for (let tries = 1; ; tries += 1) {
     // What is promised is the most preferred claim's word; whoever says the same may deliver.
     const [first] = claimsFor(inquiry, key)

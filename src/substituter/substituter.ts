@@ -140,7 +140,7 @@ async function canBeHad(
   const key = narKeyOf(narinfo)
   if (stored !== null || canBeFetched(reach, inquiry, key)) return true
   // Who was held back for somebody who is down by now may promise it too.
-  if (!reach.isOffline()) await inquiry.everybody()
+  if (!reach.isOffline() && inquiry.isHoldingBack) await inquiry.everybody()
   if (canBeFetched(reach, inquiry, key)) return true
   const { compression } = namedFile(encoding(), narinfo, null)
   const file = await store.open({ ...key, compression })

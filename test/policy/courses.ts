@@ -8,7 +8,7 @@ import { answerOf, brief, permutations, type Said } from './answers.ts'
 import { called, type Fields, flat, hashTwo, signed } from './claims.ts'
 import { policy as base, rule, secretKey, upstream } from './policies.ts'
 
-const names = ['a', 'b', 'c', 'd'] as const
+export const names = ['a', 'b', 'c', 'd'] as const
 const keys = names.map((name, at) => secretKey(`${name}-1`, 40 + at))
 const keysOf = (name: string) => keys.filter((key) => key.name.startsWith(name))
 
@@ -118,3 +118,14 @@ export const orders = permutations(names)
 
 export const answersOf = (policy: Policy, sayings: ReadonlyMap<string, Saying>) =>
   new Map([...sayings].map(([name, { said }]) => [name, answerOf(policy, name, said(name))]))
+
+/** Any two `equivalent` groups. */
+export const anyGroups = fc.tuple(...names.map(() => fc.constantFrom(null, 'one', 'one', 'two')))
+
+/** The policy, its upstreams in these groups. */
+export function inGroups(policy: Policy, groups: readonly (string | null)[]): Policy {
+  return {
+    ...policy,
+    upstreams: policy.upstreams.map((each, at) => ({ ...each, equivalent: groups[at] ?? null })),
+  }
+}

@@ -9,11 +9,14 @@ import { judge } from '../../src/policy/verdict.ts'
 import { decisionOn } from './answers.ts'
 import {
   answersOf,
+  anyGroups,
   anyPolicy,
   anySayings,
   contentAddressed,
   course,
+  inGroups,
   inputAddressed,
+  names,
   orders,
 } from './courses.ts'
 import { flat, plain, signed } from './claims.ts'
@@ -88,13 +91,6 @@ t.test('private upstreams hold back only each other', async (t) => {
   t.same(decisionOn(policy, { ...unaskedOthers, a: 'absent', c: 'absent' }).ask, ['b', 'd'])
 })
 
-const names = grouped.upstreams.map(({ name }) => name)
-const anyGroups = fc.tuple(...names.map(() => fc.constantFrom(null, 'one', 'one', 'two')))
-const inGroups = (policy: Policy, groups: readonly (string | null)[]): Policy => ({
-  ...policy,
-  upstreams: policy.upstreams.map((each, at) => ({ ...each, equivalent: groups[at] ?? null })),
-})
-
 t.test(
   'what comes of it is what would come of asking all, but for who of a group is taken',
   async (t) => {
@@ -105,7 +101,7 @@ t.test(
         anyGroups,
         fc.constantFrom(inputAddressed, contentAddressed).chain(anySayings),
         fc.constantFrom(...orders),
-        fc.subarray(names),
+        fc.subarray([...names]),
         (policy, groups, sayings, order, slow) => {
           const some = inGroups(policy, groups)
           const answers = answersOf(policy, sayings)

@@ -7,20 +7,16 @@ import { phasesOf } from '../../src/policy/ask-order.ts'
 import type { Policy } from '../../src/policy/policy.ts'
 import {
   answersOf,
+  anyGroups,
   anyPolicy,
   anySayings,
   contentAddressed,
   course,
+  inGroups,
   inputAddressed,
+  names,
   orders,
-} from '../policy/courses.ts'
-
-const names = ['a', 'b', 'c', 'd']
-const anyGroups = fc.tuple(...names.map(() => fc.constantFrom(null, 'one', 'one', 'two')))
-const inGroups = (policy: Policy, groups: readonly (string | null)[]): Policy => ({
-  ...policy,
-  upstreams: policy.upstreams.map((each, at) => ({ ...each, equivalent: groups[at] ?? null })),
-})
+} from './courses.ts'
 
 const holds = ({ upstreams }: Policy, name: string, answer: Answer | undefined): boolean => {
   if (answer?.kind === 'trusted') return true
@@ -38,7 +34,7 @@ t.test('nobody after a private upstream is asked whose word no agreement wants',
       anyGroups,
       fc.constantFrom(inputAddressed, contentAddressed).chain(anySayings),
       fc.constantFrom(...orders),
-      fc.subarray(names),
+      fc.subarray([...names]),
       (policy, groups, sayings, order, slow) => {
         const some = inGroups(policy, groups)
         const answers = answersOf(some, sayings)
