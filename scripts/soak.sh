@@ -9,10 +9,11 @@ mutation() {
   timeout 1200 node_modules/.bin/stryker run stryker.config.json
 }
 names=
-options=
+# Of the arguments only the options stay.
 for argument in "$@"; do
+  shift
   case $argument in
-    --*) options="$options $argument" ;;
+    --*) set -- "$@" "$argument" ;;
     *)
       case " $all " in
         *" $argument "*) names="$names $argument" ;;
@@ -28,8 +29,7 @@ status=0
 for name in ${names:-$all}; do
   case $name in
     mutation) mutation || status=1 ;;
-    # shellcheck disable=SC2086 # the options are words
-    *) node test/soak/run.ts "$name" $options || status=1 ;;
+    *) node test/soak/run.ts "$name" "$@" || status=1 ;;
   esac
 done
 exit "$status"

@@ -77,7 +77,8 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
 }
 
 function patienceFor({ nar }: RunDeps, { verdict: { narinfo } }: TrustedAnswer): Patience {
-  return narinfo.narSize <= BigInt(nar().verifyFirstBytes) ? lenient : strict
+  const narBytes = Number(narinfo.narSize)
+  return narBytes <= nar().verifyFirstBytes ? lenient : strict(narBytes)
 }
 
 function untried(
