@@ -12,14 +12,14 @@ export type Patience = { readonly times: number; readonly pauseMs: number }
  * A small NAR is soon fetched again, and its connection may have been cut where nobody saw it: whoever tries five times gets it once its
  * source is right again.
  */
-export const lenient: Patience = { times: 3, pauseMs: 2000 }
+export const lenient: Patience = { times: 3, pauseMs: 1500 }
 
 /** Clients try five times within seconds, for which a large NAR is not fetched each time: the pause grows with it, up to 20 s. */
 export function strict(narBytes: number): Patience {
-  return { times: 1, pauseMs: Math.min(20_000, lenient.pauseMs + narBytes / strictBytesPerMs) }
+  return { times: 1, pauseMs: Math.min(20_000, 1000 + narBytes / strictBytesPerMs) }
 }
 
-/** 20 s are reached at some 350 MB. */
+/** 20 s are reached at 380 MB. */
 const strictBytesPerMs = 20_000
 
 /** Which upstreams gave a wrong NAR lately, and which bodies were broken off for it. */

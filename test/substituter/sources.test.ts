@@ -286,11 +286,7 @@ t.test('suspects', async (t) => {
     t.same(names(suspects.order(key, sources, large)), ['b'])
     clock.advance(20_001)
     t.same(names(suspects.order(key, sources, large)), ['b', 'a'])
-    t.same(
-      names(suspects.order(numbered(1).key, sources, large)),
-      ['a', 'b'],
-      'for that NAR alone',
-    )
+    t.same(names(suspects.order(numbered(1).key, sources, large)), ['a', 'b'], 'for that NAR alone')
   })
 
   t.test('with patience, are left out after some failures in a row, and briefly', async (t) => {
