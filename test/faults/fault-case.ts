@@ -13,6 +13,8 @@ export type FaultCase = {
   readonly reach: 'http' | 'https' | 'name'
   /** Whether everything can be had from it all the same. */
   readonly isSurvivable: boolean
+  /** How long a command waits at most because the upstream says so or is away, alone and beside a good one: no time where it is not given. */
+  readonly awayMs?: { readonly alone: number; readonly beside: number }
   /** Makes it fail from now on; what is returned mends it. */
   readonly begin: (faulty: Faulty) => Promise<() => Promise<void>>
 }

@@ -18,16 +18,15 @@ const errors: readonly FaultCase[] = [
   ),
   onceEach('answers the first request for each file with 500', everything, status(500)),
   onceEach('answers the first request for each file with 503', everything, status(503)),
-  onceEach(
-    'answers the first request for each file with 503 and Retry-After: 1',
-    everything,
-    status(503, '1'),
-  ),
-  onceEach(
-    'answers the first request for each file with 429 and Retry-After: 1',
-    everything,
-    status(429, '1'),
-  ),
+  ...[503, 429].map((code) => ({
+    ...onceEach(
+      `answers the first request for each file with ${code} and Retry-After: 1`,
+      everything,
+      status(code, '1'),
+    ),
+    // A second for each of 12 NARs, and for each step in which narinfos are asked for.
+    awayMs: { alone: 15_000, beside: 2000 },
+  })),
 ]
 
 const slow: readonly FaultCase[] = [
@@ -54,7 +53,9 @@ const broken: readonly FaultCase[] = [
   answering('says that narinfos are longer than they are', narinfos, [
     { kind: 'wrongLength', by: 100 },
   ]),
-  answering('says that NARs are longer than they are', nars, [{ kind: 'wrongLength', by: 100 }]),
+  answering('says that NARs are longer than they are', nars, [{ kind: 'wrongLength', by: 100 }], {
+    isSurvivable: true,
+  }),
   answering('says that narinfos are shorter than they are', narinfos, [
     { kind: 'wrongLength', by: -50 },
   ]),

@@ -23,14 +23,16 @@ export function wrongIn(row: FaultRow): readonly string[] {
 
 /** The times in a row that are too long. */
 export function slowIn(row: FaultRow): readonly string[] {
-  const { calm, later, after } = row.outcomes
-  const slow = (ms: number, when: string): readonly string[] =>
-    ms - calm.ms > maxMoreMs
+  const { fault, isAlone, outcomes } = row
+  const { calm, later, after } = outcomes
+  const awayMs = fault.awayMs?.[isAlone ? 'alone' : 'beside'] ?? 0
+  const slow = (ms: number, mostMs: number, when: string): readonly string[] =>
+    ms - calm.ms > mostMs
       ? [`${titleOf(row)}: ${when} ${Math.round(ms)} ms, without the fault ${Math.round(calm.ms)}`]
       : []
   return [
-    ...(later.isRight ? slow(later.ms, 'the next command took') : []),
-    ...(after.isRight ? slow(after.ms, 'once it was over it took') : []),
+    ...(later.isRight ? slow(later.ms, maxMoreMs + awayMs, 'the next command took') : []),
+    ...(after.isRight ? slow(after.ms, maxMoreMs, 'once it was over it took') : []),
   ]
 }
 

@@ -128,5 +128,7 @@ export const unreachable: readonly FaultCase[] = [
   {
     title: `dies after every ${narsUntilDeath} NARs and is back ${deadMs / 1000} s later`,
     ...{ reach: 'http', isSurvivable: true, begin: dieAndComeBack },
+    // 12 NARs, and those that it took with it when it died.
+    awayMs: { alone: 4 * deadMs, beside: 0 },
   },
 ]
