@@ -8,7 +8,7 @@ import type { Catalog } from './ports/catalog.ts'
 import type { Clock } from './ports/clock.ts'
 import type { NetworkState } from './ports/network-state.ts'
 import type { UpstreamHealth } from './ports/upstream-health.ts'
-import type { Transfers } from './substituter/transfers.ts'
+import type { Transfers } from './substituter/fetching/transfers.ts'
 import type { Gauges } from './telemetry/gauges.ts'
 
 /** The parts that are read, once all are put together. */

@@ -1,9 +1,9 @@
 import type { StorePathHash } from '../nix/store-path.ts'
 import type { Log } from '../ports/log.ts'
-import type { PathFinder } from '../substituter/find-path.ts'
-import type { RefutedClaims } from '../substituter/refuted-claims.ts'
+import type { PathFinder } from '../substituter/finding/find-path.ts'
+import type { RefutedClaims } from '../substituter/finding/refuted-claims.ts'
 import type { Substituter } from '../substituter/substituter.ts'
-import type { Transfers } from '../substituter/transfers.ts'
+import type { Transfers } from '../substituter/fetching/transfers.ts'
 
 /** What was known of a path, and is forgotten. */
 export type ForgetReport = {

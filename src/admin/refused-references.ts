@@ -4,7 +4,7 @@ import { blockOfName } from '../policy/block.ts'
 import type { Claim } from '../policy/claim.ts'
 import type { Policy } from '../policy/policy.ts'
 import { maySpeakFor } from '../policy/verdict.ts'
-import type { PathFinder } from '../substituter/find-path.ts'
+import type { PathFinder } from '../substituter/finding/find-path.ts'
 import type { Explanation } from './explanation.ts'
 
 type Deps = { readonly policy: () => Policy; readonly finder: PathFinder }

@@ -1,6 +1,6 @@
 import { askStatus } from '../control/control-client.ts'
 import { formatPublicKey, publicKeyOf } from '../nix/signature.ts'
-import { unbracket } from '../upstream/network-reach.ts'
+import { unbracket } from '../upstream/http/network-reach.ts'
 import { hostname } from 'node:os'
 import { isIP } from 'node:net'
 import type { ListenAddress, Settings } from '../settings/settings.ts'

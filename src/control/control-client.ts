@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { Client } from 'undici'
 import type { Status } from './control-server.ts'
-import type { AnswerLine } from '../http/send-lines.ts'
+import type { AnswerLine } from '../http/routes/send-lines.ts'
 
 /** The control socket's path in a state folder. */
 export function controlSocket(stateDir: string): string {

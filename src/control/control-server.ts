@@ -10,7 +10,7 @@ import { Lines, receive, type ReceivedRequest } from './control-request.ts'
 import { answerFiles } from './file-routes.ts'
 import { answerPins } from './pin-routes.ts'
 import { answerPolicy, type PolicyRouteDeps } from './policy-routes.ts'
-import { sendLines } from '../http/send-lines.ts'
+import { sendLines } from '../http/routes/send-lines.ts'
 import { answerUpkeep } from './upkeep-routes.ts'
 
 /** What a running Weir says of itself on its control socket. */

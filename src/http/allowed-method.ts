@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { replyProblem } from './api-reply.ts'
+import { replyProblem } from './api/api-reply.ts'
 import { replyText } from './reply.ts'
 import type { Route } from './route.ts'
 

@@ -1,8 +1,8 @@
 import { type DrvOutput, parseDrvOutputFile } from '../nix/drv-output.ts'
 import { type NarFileKey, parseNarFileName } from '../nix/nar-key.ts'
-import { type PageRoute, parsePageRoute } from './page-route.ts'
+import { type PageRoute, parsePageRoute } from './routes/page-route.ts'
 import { parseBaseName, parseStorePathHash, type StorePathHash } from '../nix/store-path.ts'
-import { apiPrefix, type ApiRoute, apiRoute } from './api-endpoints.ts'
+import { apiPrefix, type ApiRoute, apiRoute } from './api/api-endpoints.ts'
 
 /** What a request's path asks for. Only whole, exact paths are known, so that none can lead anywhere else. */
 export type Route =

@@ -2,12 +2,12 @@ import { narName } from '../nix/nar-key.ts'
 import type { StorePathHash } from '../nix/store-path.ts'
 import { type AnswerSlot, isOutage } from '../policy/answer.ts'
 import type { PathLook } from './closure.ts'
-import type { PathFinder } from './find-path.ts'
-import type { Inquiry } from './inquiry.ts'
-import { namedFile, type NarEncoding } from './named-file.ts'
-import { narKeyOf } from './render-narinfo.ts'
-import type { TransferFailure } from './transfer.ts'
-import type { Transfers } from './transfers.ts'
+import type { PathFinder } from './finding/find-path.ts'
+import type { Inquiry } from './finding/inquiry.ts'
+import { namedFile, type NarEncoding } from './finding/named-file.ts'
+import { narKeyOf } from './finding/render-narinfo.ts'
+import type { TransferFailure } from './fetching/transfer.ts'
+import type { Transfers } from './fetching/transfers.ts'
 
 /** What became of a path that was to be stored; `why` is for people. */
 export type Fetched =

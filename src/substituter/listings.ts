@@ -11,12 +11,12 @@ import type { Policy } from '../policy/policy.ts'
 import type { Log } from '../ports/log.ts'
 import type { ListOutcome, NarPart, NarReader, StoredFile } from '../ports/nar-reader.ts'
 import type { NarFile, NarStore } from '../ports/nar-store.ts'
-import type { NoClaim } from './answers.ts'
-import type { PathFinder } from './find-path.ts'
+import type { NoClaim } from './serving/answers.ts'
+import type { PathFinder } from './finding/find-path.ts'
 import { createSharedWork } from './shared-work.ts'
 import type { StoreKeeper } from '../keeper/store-keeper.ts'
-import { findStoredNow, type StoredNow } from './stored-now.ts'
-import { underOnePolicy } from './under-one-policy.ts'
+import { findStoredNow, type StoredNow } from './serving/stored-now.ts'
+import { underOnePolicy } from './serving/under-one-policy.ts'
 
 export type ListingAnswer =
   | {

@@ -5,11 +5,11 @@ import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { Meter } from '../ports/meter.ts'
 import { expiryBy } from './expiry.ts'
-import type { PathFinder } from './find-path.ts'
-import type { Inquiry } from './inquiry.ts'
-import { type NarEncoding, namedFile } from './named-file.ts'
-import { narKeyOf } from './render-narinfo.ts'
-import type { Transfers } from './transfers.ts'
+import type { PathFinder } from './finding/find-path.ts'
+import type { Inquiry } from './finding/inquiry.ts'
+import { type NarEncoding, namedFile } from './finding/named-file.ts'
+import { narKeyOf } from './finding/render-narinfo.ts'
+import type { Transfers } from './fetching/transfers.ts'
 
 /**
  * Brings in a few NARs before they are asked for. A client first asks for the narinfos of a whole closure, then for its NARs, one by one

@@ -5,7 +5,7 @@ import { judgeRealisation, type RealisationRefusal } from '../policy/judge-reali
 import type { Policy } from '../policy/policy.ts'
 import type { Log } from '../ports/log.ts'
 import { type Upstream, UpstreamError } from '../ports/upstream.ts'
-import { askingOrder } from './asking-order.ts'
+import { askingOrder } from './finding/asking-order.ts'
 
 /** One upstream's realisation that the policy refuses; `path` is the base name of the output path at fault. */
 export type RefusedRealisation = {

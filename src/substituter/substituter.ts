@@ -4,20 +4,24 @@ import { ruleFor } from '../policy/rule.ts'
 import type { Evidence } from '../ports/evidence.ts'
 import type { Log } from '../ports/log.ts'
 import type { Meter } from '../ports/meter.ts'
-import type { NarAnswer, NarinfoAnswer, NarPeek, NarRequest, NoClaim } from './answers.ts'
-import { confirmStored } from './confirm-stored.ts'
-import type { Inquiry } from './inquiry.ts'
-import { createKnownNarinfos, type KnownNarinfo, type NarinfoSource } from './known-narinfos.ts'
-import { namedFile, type NarEncoding } from './named-file.ts'
-import { mayStandIn } from './may-stand-in.ts'
-import { answerNar, type NarAnswerDeps, noClaim, peekNar } from './nar-answers.ts'
-import { createPartialBodies } from './partial-bodies.ts'
-import { canBeFetched, type Reach } from './reach.ts'
-import { narKeyOf, type Signing } from './render-narinfo.ts'
-import { createServedBodies } from './served-bodies.ts'
-import { underOnePolicy } from './under-one-policy.ts'
+import type { NarAnswer, NarinfoAnswer, NarPeek, NarRequest, NoClaim } from './serving/answers.ts'
+import { confirmStored } from './serving/confirm-stored.ts'
+import type { Inquiry } from './finding/inquiry.ts'
+import {
+  createKnownNarinfos,
+  type KnownNarinfo,
+  type NarinfoSource,
+} from './serving/known-narinfos.ts'
+import { namedFile, type NarEncoding } from './finding/named-file.ts'
+import { mayStandIn } from './finding/may-stand-in.ts'
+import { answerNar, type NarAnswerDeps, noClaim, peekNar } from './serving/nar-answers.ts'
+import { createPartialBodies } from './serving/partial-bodies.ts'
+import { canBeFetched, type Reach } from './finding/reach.ts'
+import { narKeyOf, type Signing } from './finding/render-narinfo.ts'
+import { createServedBodies } from './serving/served-bodies.ts'
+import { underOnePolicy } from './serving/under-one-policy.ts'
 
-export type * from './answers.ts'
+export type * from './serving/answers.ts'
 
 /** What Weir answers to a client: the use-cases behind the cache's routes. */
 export type Substituter = {

@@ -6,7 +6,7 @@ import type { StoreDir } from '../nix/store-path.ts'
 import type { StoredNar } from '../ports/catalog.ts'
 import type { VerifyFinding } from '../ports/meter.ts'
 import type { NarFile, NarStore } from '../ports/nar-store.ts'
-import type { VerifyStored } from '../substituter/adopt-nar.ts'
+import type { VerifyStored } from '../substituter/fetching/adopt-nar.ts'
 import type { Pace } from './pace.ts'
 
 /** What a stored NAR turned out to be. */

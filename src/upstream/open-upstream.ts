@@ -1,8 +1,8 @@
 import type { Upstream } from '../ports/upstream.ts'
-import { createFileUpstream } from './file-upstream.ts'
-import { createHttpUpstream } from './http-upstream.ts'
-import { createMirroredUpstream } from './mirrored-upstream.ts'
-import { createS3Upstream } from './s3-upstream.ts'
+import { createFileUpstream } from './file/file-upstream.ts'
+import { createHttpUpstream } from './http/http-upstream.ts'
+import { createMirroredUpstream } from './steady/mirrored-upstream.ts'
+import { createS3Upstream } from './s3/s3-upstream.ts'
 import { realTiming } from './timing.ts'
 import type { UpstreamOptions } from './upstream-options.ts'
 

@@ -6,7 +6,7 @@ import { publicKeyOf } from '../../src/nix/signature.ts'
 import type { Block, Blocked } from '../../src/policy/block.ts'
 import type { NarStore } from '../../src/ports/nar-store.ts'
 import { openSqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts'
-import { TransferBrokenError } from '../../src/substituter/transfer.ts'
+import { TransferBrokenError } from '../../src/substituter/fetching/transfer.ts'
 import { type AdminOptions, type AdminWorld, createAdminWorld } from '../fakes/admin-world.ts'
 import { patternNar, randomBytes } from '../fakes/encode-nar.ts'
 import {

@@ -1,4 +1,4 @@
-import type { Schedule } from '../../src/upstream/circuit.ts'
+import type { Schedule } from '../../src/upstream/steady/circuit.ts'
 import type { FixedClock } from './fixed-clock.ts'
 
 /** Timers that a test moves, together with its clock. */

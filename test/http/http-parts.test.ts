@@ -3,7 +3,7 @@ import { IncomingMessage, type IncomingHttpHeaders } from 'node:http'
 import { Socket } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
-import { type ByteRange, parseByteRange, resolveRange } from '../../src/http/byte-range.ts'
+import { type ByteRange, parseByteRange, resolveRange } from '../../src/http/routes/byte-range.ts'
 import { ownNames, type OwnNames, refusalOf } from '../../src/http/own-names.ts'
 import { parseRoute, type Route } from '../../src/http/route.ts'
 import {

@@ -2,8 +2,8 @@ import { IncomingMessage, ServerResponse } from 'node:http'
 import { PassThrough } from 'node:stream'
 import { Socket } from 'node:net'
 import t from 'tap'
-import { sendBody } from '../../src/http/send-body.ts'
-import type { NarBody } from '../../src/substituter/nar-body.ts'
+import { sendBody } from '../../src/http/routes/send-body.ts'
+import type { NarBody } from '../../src/substituter/fetching/nar-body.ts'
 
 type Read = (buffer: Uint8Array, position: number) => Promise<number>
 

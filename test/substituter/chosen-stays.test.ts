@@ -3,7 +3,7 @@ import { equal, ok } from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import type { Reply } from '../../src/policy/views.ts'
-import { Inquiry } from '../../src/substituter/inquiry.ts'
+import { Inquiry } from '../../src/substituter/finding/inquiry.ts'
 import { brief } from '../policy/answers.ts'
 import {
   answersOf,

@@ -11,7 +11,7 @@ import { generateSecretKey, publicKeyOf, type SecretKey, sign } from '../../src/
 import type { Policy, PolicyUpstream } from '../../src/policy/policy.ts'
 import type { Rule } from '../../src/policy/rule.ts'
 import { UpstreamError } from '../../src/ports/upstream.ts'
-import { askingOrder } from '../../src/substituter/asking-order.ts'
+import { askingOrder } from '../../src/substituter/finding/asking-order.ts'
 import { createRealisations } from '../../src/substituter/realisations.ts'
 import { createFakeUpstream, type FakeUpstream } from '../fakes/fake-upstream.ts'
 import { createSilentLog } from '../fakes/silent-log.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createGroupHedging } from '../../src/upstream/hedging.ts'
+import { createGroupHedging } from '../../src/upstream/steady/hedging.ts'
 
 const patient = new AbortController().signal
 

@@ -10,12 +10,12 @@ import { brotliCompressSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { type Upstream, UpstreamError } from '../../src/ports/upstream.ts'
 import { parseS3Url } from '../../src/settings/s3-url.ts'
-import { createFileUpstream } from '../../src/upstream/file-upstream.ts'
-import type { FileSystem } from '../../src/upstream/find-file.ts'
+import { createFileUpstream } from '../../src/upstream/file/file-upstream.ts'
+import type { FileSystem } from '../../src/upstream/file/find-file.ts'
 import { openUpstream } from '../../src/upstream/open-upstream.ts'
-import { createS3Credentials, loadAwsCredentials } from '../../src/upstream/s3-credentials.ts'
-import { reachOfS3Url } from '../../src/upstream/s3-reach.ts'
-import { createS3Upstream, type S3World } from '../../src/upstream/s3-upstream.ts'
+import { createS3Credentials, loadAwsCredentials } from '../../src/upstream/s3/s3-credentials.ts'
+import { reachOfS3Url } from '../../src/upstream/s3/s3-reach.ts'
+import { createS3Upstream, type S3World } from '../../src/upstream/s3/s3-upstream.ts'
 import {
   bytesOf,
   type CacheUnderTest,

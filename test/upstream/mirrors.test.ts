@@ -11,7 +11,7 @@ import {
   withLatency,
 } from '../../src/policy/hedge.ts'
 import { type Upstream, type UpstreamBody, UpstreamError } from '../../src/ports/upstream.ts'
-import { createMirroredUpstream } from '../../src/upstream/mirrored-upstream.ts'
+import { createMirroredUpstream } from '../../src/upstream/steady/mirrored-upstream.ts'
 import { openUpstream } from '../../src/upstream/open-upstream.ts'
 import { createFakeUpstream, type FakeUpstream } from '../fakes/fake-upstream.ts'
 import { plainUpstream } from '../fakes/upstream-options.ts'

@@ -20,11 +20,11 @@ import {
   UpstreamError,
   type UpstreamErrorCode,
 } from '../../src/ports/upstream.ts'
-import type { Lookup } from '../../src/upstream/guarded-connector.ts'
-import { createHttpUpstream } from '../../src/upstream/http-upstream.ts'
+import type { Lookup } from '../../src/upstream/http/guarded-connector.ts'
+import { createHttpUpstream } from '../../src/upstream/http/http-upstream.ts'
 import type { UpstreamOptions } from '../../src/upstream/upstream-options.ts'
 import { plainUpstream } from '../fakes/upstream-options.ts'
-import { reachOfAddress, reachOfHost } from '../../src/upstream/network-reach.ts'
+import { reachOfAddress, reachOfHost } from '../../src/upstream/http/network-reach.ts'
 import { namesHost, resolveNarUrl, resolveRedirect } from '../../src/upstream/url-rules.ts'
 import { must, pathHash } from '../nix/fixtures.ts'
 
