@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { NarBody } from '../../substituter/fetching/nar-body.ts'
-import { createSpareBuffers } from './spare-buffers.ts'
+import { createSpareBuffers, type SpareBuffers } from './spare-buffers.ts'
 
 export type SentBody = {
   readonly response: ServerResponse
@@ -9,8 +9,10 @@ export type SentBody = {
   readonly sent: (bytes: number) => void
 }
 
-/** Reads and writes of this size, two in turn, come up to sendfile's speed. */
+/** Reads and writes of this size, two in turn, come near to sendfile's speed. */
 const forStored = createSpareBuffers(256 * 1024, 32)
+/** As long as few large files are sent there is memory for larger ones, which come up to it. */
+const forFew = createSpareBuffers(1024 * 1024, 8)
 /** What still grows comes in smaller pieces anyway, and many may read along. */
 const forGrowing = createSpareBuffers(64 * 1024, 64)
 
@@ -24,12 +26,23 @@ export async function sendBody(
   signal: AbortSignal,
 ): Promise<void> {
   const { size } = sending.body
-  const spare = size === null ? forGrowing : forStored
+  const spare = buffersFor(size)
   const end = last ?? (size === null ? null : size - 1)
   const buffers = [spare.take(), spare.take()] as const
-  await sendIn(buffers, sending, { first, end }, signal)
-  // Of one that broke off a piece may still be read or be on its way: its buffers are nobody's.
-  for (const buffer of buffers) spare.giveBack(buffer)
+  let state: 'unused' | 'in-use' = 'in-use'
+  try {
+    await sendIn(buffers, sending, { first, end }, signal)
+    // Of one that broke off a piece may still be read or be on its way.
+    state = 'unused'
+  } finally {
+    for (const buffer of buffers) spare.giveBack(buffer, state)
+  }
+}
+
+function buffersFor(size: number | null): SpareBuffers {
+  if (size === null) return forGrowing
+  const areFew = forFew.lent() + forStored.lent() < 8
+  return size > forFew.bytes && areFew ? forFew : forStored
 }
 
 /** Writes a body up to `end` (included), which may be unknown. */

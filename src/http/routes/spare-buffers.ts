@@ -4,19 +4,27 @@
  */
 export type SpareBuffers = {
   readonly bytes: number
+  /** How many are lent. */
+  lent(): number
   take(): Buffer
-  /** Gives back a buffer that nobody reads or writes any more. */
-  giveBack(buffer: Buffer): void
+  /** Takes back a buffer; one that somebody may still read or write is only counted. */
+  giveBack(buffer: Buffer, state: 'unused' | 'in-use'): void
 }
 
-/** Keeps as many as `most` that are not in use. */
+/** Keeps as many as `most` that are not lent. */
 export function createSpareBuffers(bytes: number, most: number): SpareBuffers {
   const spare: Buffer[] = []
+  let lent = 0
   return {
     bytes,
-    take: () => spare.pop() ?? Buffer.allocUnsafeSlow(bytes),
-    giveBack(buffer) {
-      if (spare.length < most) spare.push(buffer)
+    lent: () => lent,
+    take() {
+      lent += 1
+      return spare.pop() ?? Buffer.allocUnsafeSlow(bytes)
+    },
+    giveBack(buffer, state) {
+      lent -= 1
+      if (state === 'unused' && spare.length < most) spare.push(buffer)
     },
   }
 }
