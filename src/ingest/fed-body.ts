@@ -4,6 +4,11 @@ export class FedBody implements AsyncIterable<Uint8Array> {
   #used = Promise.withResolvers<undefined>()
   #hasLeft = false
 
+  /** Whether the reader takes no more. */
+  get hasLeft(): boolean {
+    return this.#hasLeft
+  }
+
   /** Gives the next chunk, and resolves once the reader asks for more; throws what the reader failed with. */
   feed(chunk: Uint8Array): Promise<undefined> {
     if (!this.#hasLeft) {

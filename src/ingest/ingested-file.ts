@@ -66,6 +66,8 @@ export class IngestedFile implements Disposable {
       assertDecodable(source.compression)
       // What cannot be made is not asked for.
       if (!this.#isKept(source)) this.#recoding ??= await this.#createRecoding()
+      // Whoever goes on with a NAR of which all came has to show that it is the same.
+      const wasFull = this.#recoding !== null && this.#verifier?.isFull === true
       asked = askedSource(source, this.#events)
       const opened = await this.#open(source, signal)
       if (opened === null) {
@@ -75,12 +77,13 @@ export class IngestedFile implements Disposable {
       asked.began()
       const whole = untilComplete(
         opened,
-        () => this.#verifier?.isFull === true,
+        () => !wasFull && this.#isComplete(source),
         () => {
           leaving.abort()
         },
       )
-      await this.#take(source, sourceBody(source, whole, this.#job.narSize, this.#events))
+      const body = sourceBody(source, whole, this.#job.narSize, this.#events)
+      await this.#take(source, body, leaving.signal)
       asked.ended('found')
       return null
     } catch (thrown) {
@@ -98,7 +101,7 @@ export class IngestedFile implements Disposable {
   canGoOn({ kind, code }: SourceFailure): boolean {
     if (this.#released > 0) {
       // Wrong bytes that were handed out cannot be called back; a cut connection can be gone on from.
-      if (this.#recoding === null) return kind !== 'corrupt'
+      if (this.#recoding === null) return kind !== 'corrupt' && this.#keeping?.isOver === false
       return kind !== 'corrupt' || code === 'undecodable'
     }
     this[Symbol.dispose]()
@@ -120,13 +123,20 @@ export class IngestedFile implements Disposable {
     this.#keeping?.[Symbol.dispose]()
   }
 
-  #take(source: NarSource, body: AsyncIterable<Uint8Array>): Promise<void> {
+  #take(source: NarSource, body: AsyncIterable<Uint8Array>, left: AbortSignal): Promise<void> {
     if (this.#recoding !== null) {
       this.#isVerified = true
-      return recode(this.#recoding, decodeNar(source.compression, body, this.#job.narSize))
+      return recode(this.#recoding, decodeNar(source.compression, body, this.#job.narSize), left)
     }
     this.#keeping ??= this.#startKeeping(source)
     return keepFrom(this.#keeping, this.#file, body)
+  }
+
+  /** Whether nothing more of a source's file is needed: of one that is kept, and whose hash is known, the end is. */
+  #isComplete({ fileHash }: NarSource): boolean {
+    const isNamed = fileHash?.startsWith('sha256:') === true
+    if (this.#recoding === null && isNamed) return this.#file.hash() === fileHash
+    return this.#verifier?.isFull === true
   }
 
   #isKept({ compression, fileHash }: NarSource): boolean {
@@ -195,17 +205,29 @@ export class IngestedFile implements Disposable {
 
 /** What is said of a file whose NAR has come, and whose end was not waited for: that may have been all that was missing. */
 function withoutEnd(error: unknown): unknown {
-  if (!(error instanceof BadNarError) || error.code !== 'undecodable') return error
+  if (!isUndecodable(error)) return error
   return new UpstreamError('timeout', 'the end of the file does not come', { cause: error })
 }
 
-/** Goes on with a NAR from one that is decoded from its start. */
-async function recode(recoding: Recoding, nar: AsyncIterable<Uint8Array>): Promise<void> {
+function isUndecodable(error: unknown): boolean {
+  return error instanceof BadNarError && error.code === 'undecodable'
+}
+
+/** Goes on with a NAR from one that is decoded from its start; `left` says that its file's end was not waited for, since the NAR had come. */
+async function recode(
+  recoding: Recoding,
+  nar: AsyncIterable<Uint8Array>,
+  left: AbortSignal,
+): Promise<void> {
   const { verifier } = recoding
   const prefix = verifier.bytes === 0 ? null : new Prefix(verifier.bytes, verifier.prefixHash())
-  for await (const piece of nar) {
-    const rest = prefix === null ? piece : prefix.skip(piece)
-    if (rest.length > 0) await recoding.feed(rest)
+  try {
+    for await (const piece of nar) {
+      const rest = prefix === null ? piece : prefix.skip(piece)
+      if (rest.length > 0) await recoding.feed(rest)
+    }
+  } catch (error) {
+    if (!left.aborted || !isUndecodable(error)) throw error
   }
   await recoding.finish()
 }

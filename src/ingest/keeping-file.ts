@@ -32,6 +32,11 @@ export class KeepingFile implements Disposable {
     )
   }
 
+  /** Whether its file was taken, or is wrong: nothing can be added. */
+  get isOver(): boolean {
+    return this.#body.hasLeft
+  }
+
   isSameFile({ compression, fileHash }: FileOf): boolean {
     return fileHash !== null && fileHash === this.#fileHash && compression === this.#compression
   }
