@@ -39,7 +39,7 @@ export function exposeProcess(registry: Registry): ProcessMeter {
     registry.removeSingleMetric(name)
     new Gauge({
       name,
-      help: `${help} of the event loop's delay since the last time that this was asked; 0 where nothing was to do`,
+      help: `${help} of the event loop's delay since the last time that this was asked, or that there was nothing to do; 0 where there still is not`,
       registers: [registry],
       collect() {
         this.set(delays.count === 0 ? 0 : nanoseconds(delays) / 1e9)
@@ -69,6 +69,8 @@ function whileUsed(delays: Delays): () => void {
   return () => {
     wasUsed = true
     if (pause !== null) return
+    // Else the pause itself would be its first sample, a delay of minutes or hours.
+    delays.reset()
     delays.enable()
     pause = setInterval(look, idleMs).unref()
   }

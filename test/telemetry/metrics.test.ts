@@ -1,6 +1,7 @@
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
+import { mock } from 'node:test'
 import t from 'tap'
 import { answerNarinfo } from '../../src/http/routes/narinfo-route.ts'
 import type { Answered } from '../../src/ports/http-meter.ts'
@@ -259,6 +260,24 @@ t.test('the event loop is watched while there is something to do', async (t) => 
   await hold()
   t.ok((await delay()) >= 0.02)
   t.equal(await delay(), 0, 'what was given out counts no more')
+})
+
+t.test('a time in which the event loop was not watched is no delay', async (t) => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => {
+    mock.timers.reset()
+  })
+  const metrics = create()
+  metrics.requested('narinfo', 200, 600, 0.001)
+  await setTimeout(10)
+  mock.timers.tick(5000)
+  mock.timers.tick(5000)
+  await setTimeout(500)
+  metrics.requested('narinfo', 200, 600, 0.001)
+  await setTimeout(20)
+  const { text } = await metrics.expose()
+  const max = Number(/^nodejs_eventloop_lag_max_seconds (\S+)$/m.exec(text)?.[1])
+  t.ok(max > 0 && max < 0.4, `${max} s`)
 })
 
 t.test('a Weir that is told not to measure says so at /metrics', async (t) => {
