@@ -35,7 +35,8 @@ export function unasked(policy: Policy): readonly AnswerSlot[] {
 
 /**
  * Decides about a hash: whom to ask, and what to answer. Phase by phase (tiers, private upstreams), until one has a trusted claim; of an
- * `equivalent` group one after the other. Where a rule wants agreement, all whom it names are asked at once. `expected` is what better upstreams' references say of the name.
+ * `equivalent` group one after the other. Where a rule wants agreement, all whom it names are asked at once. `expected` is what better
+ * upstreams' references say of the name.
  */
 export function decide(
   policy: Policy,
@@ -77,6 +78,7 @@ export function decide(
 /** The choice as it is without those who were asked after it and did not answer yet. */
 function chooseWithoutBesides(policy: Policy, slots: readonly AnswerSlot[]): Chosen {
   const isLeftOut = ({ isBesides, answer }: AnswerSlot): boolean => isBesides && answer === null
+  if (!slots.some(isLeftOut)) return chooseAmong(policy, slots)
   const asked = (isAsked: boolean, slot: AnswerSlot): AnswerSlot =>
     isLeftOut(slot) ? { ...slot, isAsked } : slot
   const chosen = chooseAmong(
@@ -97,13 +99,18 @@ type AskedPhase = {
 function successors(policy: Policy, phases: readonly AskedPhase[]): readonly string[] {
   const due: string[] = []
   for (const { phase, isPrivate, ask } of phases) {
-    const later = laterInGroups(policy, phase)
     // An agreement may have asked some of a phase whose turn has not come.
-    if (phase.some(({ upstream, isAsked }) => !isAsked && !later.has(upstream))) break
+    if (ask.length > 0 && !hasBegun(policy, phase)) break
     due.push(...ask)
     if (isPrivate && phase.some((slot) => slot.answer === null || mayHoldName(slot))) break
   }
   return due
+}
+
+/** Whether all of a phase were asked but for those who have somebody before them in their group. */
+function hasBegun(policy: Policy, phase: readonly AnswerSlot[]): boolean {
+  const later = laterInGroups(policy, phase)
+  return phase.every(({ upstream, isAsked }) => isAsked || later.has(upstream))
 }
 
 /** Who of a phase is to be asked, and was not yet. */

@@ -10,10 +10,3 @@ export type Hedging = {
    */
   isSlow(upstream: string, signal: AbortSignal): Promise<boolean>
 }
-
-/** Nobody is ever slow. */
-export const noHedging: Hedging = {
-  asked: () => undefined,
-  took: () => undefined,
-  isSlow: () => Promise.resolve(false),
-}

@@ -87,11 +87,6 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     sizeCalculation: (inquiry) => inquiryBytes(inquiry),
   })
 
-  let count = 0
-  const numbers = new WeakMap<Inquiry, number>()
-  const isNewer = (one: Inquiry, other: Inquiry): boolean =>
-    (numbers.get(one) ?? 0) > (numbers.get(other) ?? 0)
-
   const follow = async (inquiry: Inquiry, hash: StorePathHash, asked: Asked): Promise<void> => {
     const choice = await inquiry.chosen
     if (inquiries.get(hash) === inquiry) inquiries.delete(hash)
@@ -99,6 +94,7 @@ export function createPathFinder(deps: FindDeps): PathFinder {
       names.note(deps.policy(), choice.answer)
       const ttl = inquiry.views.serving.isCertain ? rememberedMs : uncertainMs
       remembered.set(hash, inquiry, { ttl })
+      fruitless.delete(hash)
     }
     if (choice.kind === 'trusted' && isLarge(choice.answer)) void inquiry.everybody()
     await conclude(inquiry, hash, asked)
@@ -112,13 +108,10 @@ export function createPathFinder(deps: FindDeps): PathFinder {
     const choice = await inquiry.chosen
     await inquiry.settled
     if (!asked.isCurrent()) return
-    const last = fruitless.get(hash)
-    if (choice.kind === 'trusted') {
-      // What a newer question brought, while others were still asked for this one, stays.
-      if (last !== undefined && !isNewer(last, inquiry)) fruitless.delete(hash)
-    }
     // Who is down says nothing new, whatever others say: what they said before it still counts.
-    else if (tellsAsMuch(inquiry, last)) fruitless.set(hash, inquiry)
+    if (choice.kind !== 'trusted' && tellsAsMuch(inquiry, fruitless.get(hash))) {
+      fruitless.set(hash, inquiry)
+    }
     // Late answers count for the memory that it takes.
     if (remembered.get(hash) === inquiry) {
       // 0 would be for ever.
@@ -147,8 +140,6 @@ export function createPathFinder(deps: FindDeps): PathFinder {
       expected: () => names.expected(hash),
       settledAgain: () => void conclude(inquiry, hash, asked).catch(failed),
     })
-    count += 1
-    numbers.set(inquiry, count)
     inquiries.set(hash, inquiry)
     void follow(inquiry, hash, asked).catch(failed)
     return inquiry
