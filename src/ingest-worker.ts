@@ -8,7 +8,7 @@ import { createOpenSource } from './ingest/open-source.ts'
 import { createRetryBudget } from './ingest/retry-budget.ts'
 import { createStoredWork } from './ingest/stored-work.ts'
 import type { WorkerReport, WorkerRequest, WorkerSetup } from './ingest/worker-messages.ts'
-import type { IngestEvents } from './ports/nar-ingest.ts'
+import type { Demand, IngestEvents } from './ports/nar-ingest.ts'
 import type { Upstream } from './ports/upstream.ts'
 import { openUpstream } from './upstream/open-upstream.ts'
 import { realTiming } from './upstream/timing.ts'
@@ -18,7 +18,12 @@ if (port === null) throw new Error('ingest-worker runs as a worker thread only')
 
 let byName = connect(workerData as WorkerSetup)
 /** A job that runs, and who waits for the pieces that it sent to be taken, in their order. */
-type Running = { readonly abort: AbortController; readonly untaken: (() => void)[] }
+type Running = {
+  readonly abort: AbortController
+  readonly untaken: (() => void)[]
+  /** Who listens for those who join. */
+  readonly joins: Set<() => void>
+}
 const running = new Map<number, Running>()
 
 const deps: IngestDeps = {
@@ -44,10 +49,20 @@ function configure(setup: WorkerSetup): void {
   for (const upstream of before.values()) void upstream.close()
 }
 
+function demandOf(joins: Running['joins']): Demand {
+  return {
+    onJoined(act) {
+      joins.add(act)
+      return () => joins.delete(act)
+    },
+  }
+}
+
 async function start({ id, job }: Extract<WorkerRequest, { kind: 'start' }>): Promise<void> {
   const abort = new AbortController()
   const untaken: Running['untaken'] = []
-  running.set(id, { abort, untaken })
+  const joins: Running['joins'] = new Set()
+  running.set(id, { abort, untaken, joins })
   const events: IngestEvents = {
     released: (bytes, etag) => {
       report({ kind: 'released', id, bytes, etag })
@@ -72,7 +87,8 @@ async function start({ id, job }: Extract<WorkerRequest, { kind: 'start' }>): Pr
     },
   }
   try {
-    report({ kind: 'done', id, outcome: await ingest(job, deps, events, abort.signal) })
+    const outcome = await ingest(job, deps, events, abort.signal, demandOf(joins))
+    report({ kind: 'done', id, outcome })
   } catch (error) {
     report({ kind: 'error', id, error })
   } finally {
@@ -93,6 +109,9 @@ port.on('message', (message: WorkerRequest) => {
     case 'more':
       running.get(message.id)?.untaken.shift()?.()
       storedWork.more(message.id)
+      return
+    case 'joined':
+      for (const join of running.get(message.id)?.joins ?? []) join()
       return
     case 'abort':
       running.get(message.id)?.abort.abort()

@@ -1,8 +1,15 @@
+import { type Demand, noDemand } from '../ports/nar-ingest.ts'
 import type { JobReport, WorkerRequest } from './worker-messages.ts'
 import type { WorkerThreads } from './worker-threads.ts'
 
 /** What a report means to who waits for a result: nothing yet, or the result. */
 export type Reading<Result> = { readonly result: Result } | null
+
+/** Who waits for a job's result. */
+export type Waiting = {
+  readonly signal: AbortSignal
+  readonly demand?: Demand
+}
 
 /**
  * Gives a job to a thread and waits for its result. An abort is passed on, and rejects only once the thread has let go of the job:
@@ -11,7 +18,7 @@ export type Reading<Result> = { readonly result: Result } | null
 export function askThreads<Result>(
   threads: WorkerThreads,
   request: (id: number) => WorkerRequest,
-  signal: AbortSignal,
+  { signal, demand = noDemand }: Waiting,
   /** `more` asks for the next piece. */
   read: (report: JobReport, more: () => void) => Reading<Result>,
 ): Promise<Result> {
@@ -19,6 +26,7 @@ export function askThreads<Result>(
   const { promise, resolve, reject } = Promise.withResolvers<Result>()
   const finish = (): void => {
     signal.removeEventListener('abort', abort)
+    leave()
     job.end()
   }
   const more = (): void => {
@@ -41,5 +49,8 @@ export function askThreads<Result>(
     job.post({ kind: 'abort', id: job.id })
   }
   signal.addEventListener('abort', abort)
+  const leave = demand.onJoined(() => {
+    job.post({ kind: 'joined', id: job.id })
+  })
   return promise
 }

@@ -1,5 +1,5 @@
 import { extname } from 'node:path'
-import type { IngestEvents, NarIngest } from '../ports/nar-ingest.ts'
+import { type IngestEvents, type NarIngest, noDemand } from '../ports/nar-ingest.ts'
 import type { NarReader, PromisedNar, StoredFile } from '../ports/nar-reader.ts'
 import { askThreads } from './ask-threads.ts'
 import { readThroughThreads } from './read-through-threads.ts'
@@ -45,11 +45,11 @@ export function createIngestPool(
   })
   return {
     reader: createReader(threads),
-    async ingest(job, events, signal) {
+    async ingest(job, events, signal, demand = noDemand) {
       return await askThreads(
         threads,
         (id) => ({ kind: 'start', id, job }),
-        signal,
+        { signal, demand },
         (report, more) => {
           tell(events, report, more)
           return report.kind === 'done' ? { result: report.outcome } : null
@@ -82,7 +82,7 @@ function createReader(threads: WorkerThreads): NarReader {
       return await askThreads(
         threads,
         (id) => ({ kind: 'list', id, stored, promised }),
-        signal,
+        { signal },
         (report) => (report.kind === 'listed' ? { result: report.outcome } : null),
       )
     },
@@ -91,7 +91,7 @@ function createReader(threads: WorkerThreads): NarReader {
       return await askThreads(
         threads,
         (id) => ({ kind: 'verify', id, stored, promised }),
-        signal,
+        { signal },
         (report) => (report.kind === 'verified' ? { result: report.isRight } : null),
       )
     },

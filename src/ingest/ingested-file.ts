@@ -16,20 +16,36 @@ import { KeepingFile } from './keeping-file.ts'
 import { NarVerifier } from './nar-verifier.ts'
 import type { NarSink } from './nar-sink.ts'
 import type { OpenSource } from './open-source.ts'
+import { Pace, tooSlow } from './pace.ts'
 import { Recoding } from './recoding.ts'
 import { keptEtag, madeEtag, uniqueEtag } from './representation.ts'
 import { sourceBody } from './source-body.ts'
+import type { Renewals } from './renewals.ts'
 import { absentSource, retryAfterMs, sourceFailure } from './source-failure.ts'
 import { untilComplete } from './until-complete.ts'
 
-/** A source that did not give the NAR; `retryAfterMs` says when it may be asked again, `null` that it need not be. */
-export type FailedTry = { readonly failure: SourceFailure; readonly retryAfterMs: number | null }
+/** A source that did not give the NAR. */
+export type FailedTry = {
+  readonly failure: SourceFailure
+  /** When it may be asked again; `null` says that it need not be. */
+  readonly retryAfterMs: number | null
+  /** It was left for those who joined: it is asked anew, after the others, and has not failed. */
+  readonly isRenewed: boolean
+}
+
+/** What a NAR comes by: how sources are opened, who joins, and who is told. */
+export type FileDeps = {
+  readonly open: OpenSource
+  readonly renewals: Renewals
+  readonly events: IngestEvents
+}
 
 /** One NAR on its way into its file, through one source after another. */
 export class IngestedFile implements Disposable {
   readonly #job: IngestJob
   readonly #file: NarSink
   readonly #open: OpenSource
+  readonly #renewals: Renewals
   readonly #events: IngestEvents
   /** The file is made of the NAR, or kept as it comes: one of the two once a source has begun it. */
   #recoding: Recoding | null = null
@@ -41,10 +57,11 @@ export class IngestedFile implements Disposable {
   /** What the NAR that comes is held against. */
   #verifier: NarVerifier | null = null
 
-  constructor(job: IngestJob, file: NarSink, open: OpenSource, events: IngestEvents) {
+  constructor(job: IngestJob, file: NarSink, { open, renewals, events }: FileDeps) {
     this.#job = job
     this.#file = file
     this.#open = open
+    this.#renewals = renewals
     this.#events = events
   }
 
@@ -58,7 +75,8 @@ export class IngestedFile implements Disposable {
   async tryOne(source: NarSource, owner: AbortSignal): Promise<FailedTry | null> {
     const { upstream } = source
     const leaving = new AbortController()
-    const signal = AbortSignal.any([owner, leaving.signal])
+    const renewing = new AbortController()
+    const signal = AbortSignal.any([owner, leaving.signal, renewing.signal])
     let asked: AskedSource | null = null
     try {
       assertDecodable(source.compression)
@@ -70,9 +88,11 @@ export class IngestedFile implements Disposable {
       const opened = await this.#open(source, signal)
       if (opened === null) {
         asked.ended('absent')
-        return { failure: absentSource(upstream), retryAfterMs: null }
+        return { failure: absentSource(upstream), retryAfterMs: null, isRenewed: false }
       }
       asked.began()
+      const pace = new Pace()
+      this.#renewals.watch(pace, renewing)
       const whole = untilComplete(
         opened,
         () => !wasFull && this.#isComplete(source),
@@ -80,18 +100,19 @@ export class IngestedFile implements Disposable {
           leaving.abort()
         },
       )
-      const body = sourceBody(source, whole, this.#job.narSize, this.#events)
+      const body = sourceBody(source, whole, this.#job.narSize, { pace, events: this.#events })
       await this.#take(source, body, leaving.signal)
       asked.ended('found')
       return null
     } catch (thrown) {
       owner.throwIfAborted()
-      const error = leaving.signal.aborted ? withoutEnd(thrown) : thrown
       // Decoders and encoders throw it on as their own.
       if (this.#file.failure !== null) throw this.#file.failure
+      const isRenewed = renewing.signal.aborted
+      const error = isRenewed ? tooSlow() : leaving.signal.aborted ? withoutEnd(thrown) : thrown
       const failure = sourceFailure(upstream, error)
-      asked?.ended('error')
-      return { failure, retryAfterMs: retryAfterMs(error) }
+      asked?.ended(isRenewed ? 'found' : 'error')
+      return { failure, retryAfterMs: retryAfterMs(error), isRenewed }
     }
   }
 

@@ -1,10 +1,18 @@
-import type { IngestEvents, IngestJob, IngestOutcome, NarSource } from '../ports/nar-ingest.ts'
+import {
+  type Demand,
+  type IngestEvents,
+  type IngestJob,
+  type IngestOutcome,
+  type NarSource,
+  noDemand,
+} from '../ports/nar-ingest.ts'
 import type { Timing } from '../upstream/timing.ts'
 import { IngestedFile } from './ingested-file.ts'
 import { type NarSink, UnwrittenError } from './nar-sink.ts'
 import { nextRound, type Waiting } from './next-round.ts'
 import type { OpenSource } from './open-source.ts'
 import { PartialFile } from './partial-file.ts'
+import { Renewals } from './renewals.ts'
 import type { RetryBudget } from './retry-budget.ts'
 import { StreamSink, streamWindowBytes } from './stream-sink.ts'
 
@@ -20,9 +28,11 @@ export async function ingest(
   deps: IngestDeps,
   events: IngestEvents,
   signal: AbortSignal,
+  demand: Demand = noDemand,
 ): Promise<IngestOutcome> {
   try {
-    return await ingestWritten(job, deps, events, signal)
+    using renewals = new Renewals(demand)
+    return await ingestWritten(job, { ...deps, renewals }, events, signal)
   } catch (error) {
     if (!(error instanceof UnwrittenError)) throw error
     return { kind: 'unwritten', code: error.code, message: error.message }
@@ -32,12 +42,12 @@ export async function ingest(
 /** The same; throws `UnwrittenError` where the file cannot be written. */
 async function ingestWritten(
   job: IngestJob,
-  { open, timing, budget }: IngestDeps,
+  { open, timing, budget, renewals }: IngestDeps & { readonly renewals: Renewals },
   events: IngestEvents,
   signal: AbortSignal,
 ): Promise<IngestOutcome> {
   using sink = openSink(job, events, signal)
-  using file = new IngestedFile(job, sink, open, events)
+  using file = new IngestedFile(job, sink, { open, renewals, events })
   let waiting: readonly Waiting<NarSource>[] = []
   let sources = job.sources
   for (const { upstream } of sources) budget.earn(upstream)
@@ -67,14 +77,20 @@ async function goThrough(
   signal: AbortSignal,
 ): Promise<Tried> {
   const again: Waiting<NarSource>[] = []
-  for (const source of sources) {
+  const left = [...sources]
+  for (let source = left.shift(); source !== undefined; source = left.shift()) {
     signal.throwIfAborted()
     if (!file.mayAsk(source)) continue
     const failed = await file.tryOne(source, signal)
     if (failed === null) return { kind: 'ended', outcome: file.outcome(source.upstream) }
-    const { failure, retryAfterMs } = failed
+    const { failure, retryAfterMs, isRenewed } = failed
+    const canGoOn = file.canGoOn(failure)
+    if (canGoOn && isRenewed) {
+      left.push(source)
+      continue
+    }
     events.sourceFailed(failure)
-    if (!file.canGoOn(failure)) return { kind: 'ended', outcome: { kind: 'failed' } }
+    if (!canGoOn) return { kind: 'ended', outcome: { kind: 'failed' } }
     if (retryAfterMs !== null) again.push({ source, afterMs: retryAfterMs })
   }
   return { kind: 'failed', again }

@@ -31,6 +31,8 @@ export type WorkerRequest =
   | StoredRequest
   /** A piece was taken, each in its turn. */
   | { readonly kind: 'more'; readonly id: number }
+  /** Somebody more waits for what the job brings. */
+  | { readonly kind: 'joined'; readonly id: number }
   | { readonly kind: 'abort'; readonly id: number }
   /** Jobs that start later use these upstreams. */
   | { readonly kind: 'configure'; readonly setup: WorkerSetup }

@@ -93,8 +93,22 @@ export type IngestEvents = {
   restarted(): void
 }
 
+/** Who waits for a NAR on its way. */
+export type Demand = {
+  /** Calls `act` whenever somebody more waits for it, until the returned function is called. */
+  onJoined(act: () => void): () => void
+}
+
+/** Nobody comes to a NAR on its way. */
+export const noDemand: Demand = { onJoined: () => () => undefined }
+
 /** Fetches NARs, verifies them and writes them down. It throws only what is Weir's own failure. */
 export type NarIngest = {
-  ingest(job: IngestJob, events: IngestEvents, signal: AbortSignal): Promise<IngestOutcome>
+  ingest(
+    job: IngestJob,
+    events: IngestEvents,
+    signal: AbortSignal,
+    demand?: Demand,
+  ): Promise<IngestOutcome>
   close(): Promise<void>
 }

@@ -10,6 +10,7 @@ import { mustDeliver, mustHold } from '../lab/deliveries.ts'
 import type { FaultAction } from '../lab/fault.ts'
 import { changed, makeOffer, noise, type Offer, pathOf, signedBy } from '../lab/forged-offer.ts'
 import { type ForgedUpstream, startForgedUpstream } from '../lab/forged-upstream.ts'
+import { createGate } from '../lab/gate.ts'
 import { prepareLab } from '../lab/lab-caches.ts'
 import { createNixClient } from '../lab/nix-client.ts'
 import { startWeir } from '../lab/weir-process.ts'
@@ -198,5 +199,23 @@ t.test('a file that is passed on as it comes is gone on with from its twin', asy
       await t.resolves(mustDeliver(client, weir.url, [offer]), place)
       t.strictSame(askedFor(b, file), [{ range: undefined, status: 200 }])
     }
+  })
+})
+
+t.test('a NAR that stands still is fetched anew for who joins it', async (t) => {
+  await using a = await startForgedUpstream()
+  await using weir = await startWeir({ config: configOf({ a }) })
+  await using other = await createNixClient({ lab, publicKeys: keys })
+  await eachSize(t, async (t, bytes) => {
+    const offer = newOffer(bytes)
+    const file = await inEncoding(offer, 'xz')
+    await a.put(file)
+    const gate = createGate()
+    strike(a, file, [{ kind: 'gateAfterBytes', bytes: file.nar.length >> 1, gate }], 1)
+    const first = mustDeliver(client, weir.url, [offer])
+    await gate.reached()
+    await t.resolves(mustDeliver(other, weir.url, [offer]), 'whoever joins gets it')
+    await t.resolves(first, 'and who waited')
+    t.equal(askedFor(a, file).length, 2)
   })
 })

@@ -4,11 +4,13 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { ingest, type IngestDeps } from '../../src/ingest/ingestion.ts'
 import { noRetries } from '../../src/ingest/retry-budget.ts'
 import { formatHash } from '../../src/nix/hash.ts'
-import type {
-  IngestJob,
-  IngestOutcome,
-  NarSource,
-  SourceFailure,
+import {
+  type Demand,
+  type IngestJob,
+  type IngestOutcome,
+  type NarSource,
+  noDemand,
+  type SourceFailure,
 } from '../../src/ports/nar-ingest.ts'
 import type { UpstreamBody } from '../../src/ports/upstream.ts'
 import { realTiming } from '../../src/upstream/timing.ts'
@@ -80,12 +82,24 @@ export function plainSources(sources: readonly TestSource[]): readonly NarSource
   }))
 }
 
+/** Each source is asked once. */
+export const askedOnce: Omit<IngestDeps, 'open'> = { timing: realTiming, budget: noRetries }
+
+export type RunOptions = {
+  readonly signal?: AbortSignal
+  readonly retries?: Omit<IngestDeps, 'open'>
+  readonly demand?: Demand
+}
+
 /** Runs the chain into a fresh file at the job's path; each source is tried once where nothing else is said. */
 export async function runIngest(
   job: FileJob,
   sources: readonly TestSource[],
-  signal: AbortSignal = new AbortController().signal,
-  retries: Omit<IngestDeps, 'open'> = { timing: realTiming, budget: noRetries },
+  {
+    signal = new AbortController().signal,
+    retries = askedOnce,
+    demand = noDemand,
+  }: RunOptions = {},
 ): Promise<IngestRun> {
   writeFileSync(job.path, '')
   const plain = plainSources(sources)
@@ -109,6 +123,7 @@ export async function runIngest(
       ...noPieces,
     },
     signal,
+    demand,
   )
   return { outcome, file: readFileSync(job.path), events, released }
 }

@@ -32,7 +32,7 @@ import { NarVerifier } from '../../src/ingest/nar-verifier.ts'
 import { PushStream } from '../../src/ingest/push-stream.ts'
 import { listStored } from '../../src/ingest/list-stored.ts'
 import { keptEtag, madeEtag } from '../../src/ingest/representation.ts'
-import { createRetryBudget, noRetries } from '../../src/ingest/retry-budget.ts'
+import { createRetryBudget } from '../../src/ingest/retry-budget.ts'
 import { verifyStored } from '../../src/ingest/verify-stored.ts'
 import { pauseAfter } from '../../src/ingest/worker-threads.ts'
 import { ZstdFrameError, ZstdFrames } from '../../src/ingest/zstd-frames.ts'
@@ -42,7 +42,6 @@ import { formatHash, parseHash } from '../../src/nix/hash.ts'
 import type { IngestEvents, IngestJob, NarIngest, NarSource } from '../../src/ports/nar-ingest.ts'
 import type { PromisedNar } from '../../src/ports/nar-reader.ts'
 import { UpstreamError, type UpstreamBody } from '../../src/ports/upstream.ts'
-import { realTiming } from '../../src/upstream/timing.ts'
 import type { UpstreamOptions } from '../../src/upstream/upstream-options.ts'
 import { plainUpstream } from '../fakes/upstream-options.ts'
 import {
@@ -57,6 +56,7 @@ import {
   smallNar,
 } from '../fakes/encode-nar.ts'
 import {
+  askedOnce,
   failureCodes,
   type FileJob,
   type Give,
@@ -125,9 +125,6 @@ async function decodePrefix(prefix: Uint8Array): Promise<Buffer> {
 function gives(compression: Compression, bytes: Uint8Array, sizes?: readonly number[]): TestSource {
   return { compression, give: () => bodyOf(bytes, sizes) }
 }
-
-/** Each source is asked once. */
-const askedOnce: Omit<IngestDeps, 'open'> = { timing: realTiming, budget: noRetries }
 
 /** Sources are asked again, without waiting. */
 function again(): Omit<IngestDeps, 'open'> & { readonly pauses: readonly number[] } {
@@ -1001,8 +998,6 @@ t.test(
   },
 )
 
-const patient = new AbortController().signal
-
 t.test('sources that could not tell are asked again, up to three times in all', async (t) => {
   const nar = bigNar
   const good = (): UpstreamBody => bodyOf(nar)
@@ -1017,12 +1012,14 @@ t.test('sources that could not tell are asked again, up to three times in all', 
   })) {
     const deps = again()
     const give = inTurn(error, error, good)
-    const run = await runIngest(jobFor(nar, file), [{ compression: 'none', give }], patient, deps)
+    const run = await runIngest(jobFor(nar, file), [{ compression: 'none', give }], {
+      retries: deps,
+    })
     t.equal(run.outcome.kind, 'verified', name)
     t.same(deps.pauses, [100, 200], 'after longer and longer pauses')
     const never = again()
     const down = [{ give: error }, { give: () => null }, { give: busy }]
-    const failed = await runIngest(jobFor(nar, file), down, patient, never)
+    const failed = await runIngest(jobFor(nar, file), down, { retries: never })
     t.equal(failed.outcome.kind, 'failed')
     const code = name.split(' ')[0]
     const asked = [code, 'absent', 'status', code, 'status', code, 'status']
@@ -1041,7 +1038,7 @@ t.test('what asking again would not change is not asked for again', async (t) =>
   ]
   const deps = again()
   const sources = hopeless.map((give) => ({ give }))
-  const run = await runIngest(jobFor(bigNar, file), sources, patient, deps)
+  const run = await runIngest(jobFor(bigNar, file), sources, { retries: deps })
   t.equal(run.outcome.kind, 'failed')
   t.equal(failureCodes(run).length, hopeless.length)
   t.same(deps.pauses, [])
@@ -1058,7 +1055,9 @@ t.test('who leaves in a pause between two rounds is not waited for', async (t) =
   }
   const deps = { ...again(), timing }
   const sources = [{ give: fails('connect', 'refused') }]
-  await t.rejects(runIngest(jobFor(bigNar, file), sources, leaving.signal, deps))
+  await t.rejects(
+    runIngest(jobFor(bigNar, file), sources, { signal: leaving.signal, retries: deps }),
+  )
 })
 
 t.test('a source that comes back goes on where it broke off', async (t) => {
@@ -1072,7 +1071,7 @@ t.test('a source that comes back goes on where it broke off', async (t) => {
         fails('connect', 'away'),
         () => bodyOf(encoded),
       )
-      const run = await runIngest(job, [{ compression: encoding, give }], patient, again())
+      const run = await runIngest(job, [{ compression: encoding, give }], { retries: again() })
       t.equal(run.outcome.kind, 'verified', `${encoding}, ${cut}`)
       t.ok(isSame(run.file, uninterrupted.file))
       t.ok(run.released.length > 1)
@@ -1084,7 +1083,7 @@ t.test('a source that comes back goes on where it broke off', async (t) => {
     () => brokenOff(bigNar, 2_000_000),
     () => bodyOf(other),
   )
-  const run = await runIngest(job, [{ compression: 'none', give }], patient, again())
+  const run = await runIngest(job, [{ compression: 'none', give }], { retries: again() })
   t.equal(run.outcome.kind, 'failed', 'with other bytes it does not')
   t.same(failureCodes(run), ['reset', 'prefix-mismatch'])
 })
@@ -1113,7 +1112,7 @@ t.test('a kept file is gone on with from whoever promises the same file', async 
         () => brokenOff(encoded, encoded.length - 1),
         () => bodyOf(encoded),
       )
-      const returned = await runIngest(job, [{ ...same, give: back }], patient, again())
+      const returned = await runIngest(job, [{ ...same, give: back }], { retries: again() })
       t.ok(isSame(returned.file, encoded), 'or from the same source, once it is back')
       const wrong = Buffer.from(encoded)
       wrong[100] = (wrong[100] ?? 0) ^ 1
@@ -1135,7 +1134,7 @@ t.test('an outage is not multiplied by those who come again', async (t) => {
     throw new UpstreamError('connect', 'refused')
   }
   for (let job = 0; job < 100; job += 1) {
-    await runIngest(jobFor(smallNar, file), [{ give }], patient, deps)
+    await runIngest(jobFor(smallNar, file), [{ give }], { retries: deps })
   }
   t.ok(opened <= 100 + 10 + 10, `100 NARs asked it ${opened} times`)
   const budget = createRetryBudget()
@@ -1301,22 +1300,18 @@ t.test('an abort rejects at once, and closes the source', async (t) => {
         return null
       },
     }
-    const run = runIngest(
-      jobFor(bigNar, file),
-      [{ compression: encoding, give }, second],
-      abort.signal,
-    )
+    const run = runIngest(jobFor(bigNar, file), [{ compression: encoding, give }, second], {
+      signal: abort.signal,
+    })
     await waiting.promise
     abort.abort(reason)
     t.equal(await run.catch((error: unknown) => error), reason, encoding)
     t.ok(await closed.promise)
     t.notOk(isSecondAsked.value, 'and asks no other source')
   }
-  const aborted = runIngest(
-    jobFor(bigNar, file),
-    [gives('none', bigNar)],
-    AbortSignal.abort(new Error('before')),
-  )
+  const aborted = runIngest(jobFor(bigNar, file), [gives('none', bigNar)], {
+    signal: AbortSignal.abort(new Error('before')),
+  })
   await t.rejects(aborted, { message: 'before' }, 'before it began')
 })
 

@@ -1,7 +1,7 @@
 import { formatContentAddress } from '../../nix/content-address.ts'
 import { type NarFileKey, narFileName } from '../../nix/nar-key.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { NarIngest, SourceFailure } from '../../ports/nar-ingest.ts'
+import { type NarIngest, noDemand, type SourceFailure } from '../../ports/nar-ingest.ts'
 import type { NarStore } from '../../ports/nar-store.ts'
 import type { TrustedAnswers } from '../finding/claims-for.ts'
 import { type KeepDeps, keepNar } from './keep-nar.ts'
@@ -101,7 +101,7 @@ async function encode(
   const file = deps.store.pathOf(stored.key)
   const releases = createReleases(deps, conversion)
   const outcome = await ingestInto(
-    { ingest: deps.ingest, key, destination, verifyFirstBytes },
+    { ingest: deps.ingest, key, destination, demand: noDemand, verifyFirstBytes },
     {
       narSize,
       expectedBytes: narSize,

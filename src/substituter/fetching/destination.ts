@@ -1,5 +1,11 @@
 import type { NarFileKey } from '../../nix/nar-key.ts'
-import type { IngestEvents, IngestJob, IngestOutcome, NarIngest } from '../../ports/nar-ingest.ts'
+import type {
+  Demand,
+  IngestEvents,
+  IngestJob,
+  IngestOutcome,
+  NarIngest,
+} from '../../ports/nar-ingest.ts'
 import type { StagedRoom } from '../../keeper/staged-room.ts'
 import { StorageError } from '../../keeper/storage-code.ts'
 
@@ -19,6 +25,7 @@ export type IngestInto = {
   readonly ingest: NarIngest
   readonly key: NarFileKey
   readonly destination: Destination
+  readonly demand: Demand
   readonly verifyFirstBytes: number
 }
 
@@ -33,7 +40,7 @@ export type IngestedNar = Exclude<IngestOutcome, { kind: 'unwritten' }>
 
 /** Ingests a NAR into its destination; throws `StorageError` where its file cannot be written. */
 export async function ingestInto(
-  { ingest, key, destination, verifyFirstBytes }: IngestInto,
+  { ingest, key, destination, demand, verifyFirstBytes }: IngestInto,
   job: Job,
   events: Events,
   signal: AbortSignal,
@@ -63,6 +70,7 @@ export async function ingestInto(
     },
     { ...events, ...(isReader ? destination : noPieces) },
     signal,
+    demand,
   )
   if (outcome.kind === 'unwritten') throw new StorageError(outcome.code, outcome.message)
   return outcome

@@ -140,11 +140,11 @@ async function attempt(
   from: Pick<IngestJob, 'sources' | 'isTriedOnce'>,
   failures: SourceFailure[],
 ): Promise<IngestedNar> {
-  const { key, destination, signal } = work
+  const { key, destination, signal, transfer } = work
   const { encoding, verifyFirstBytes, zstdLevel } = deps.nar()
   const releases = createReleases(deps, work)
   const outcome = await ingestInto(
-    { ingest: deps.ingest, key, destination, verifyFirstBytes },
+    { ingest: deps.ingest, key, destination, demand: transfer.progress, verifyFirstBytes },
     {
       narSize: Number(narinfo.narSize),
       expectedBytes: expectedBytes(narinfo),
@@ -159,7 +159,7 @@ async function attempt(
       },
       fetched: (upstream, bytes) => {
         deps.meter.narFetched(upstream, bytes)
-        work.transfer.progress.fetched(upstream, bytes, deps.clock.nowMs())
+        transfer.progress.fetched(upstream, bytes, deps.clock.nowMs())
       },
       sourceAnswered: (answer) => {
         deps.meter.upstreamAnswered({ object: 'nar', ...answer })

@@ -1,15 +1,18 @@
+import type { Demand } from '../../ports/nar-ingest.ts'
+
 /** So many spans of this length are what the rate is over. */
 const spanMs = 1000
 const spans = 5
 
 /** How far a NAR has come, how fast, and who waits for it or reads along. */
-export class TransferProgress {
+export class TransferProgress implements Demand {
   #upstream: string | null = null
   #fetchedBytes = 0
   #firstMs = 0
   #span = 0
   readonly #recent = new Float64Array(spans)
   readonly #readers = new Map<string, number>()
+  readonly #joins = new Set<() => void>()
 
   /** Who gives it; `null` before anything came. */
   get upstream(): string | null {
@@ -53,6 +56,7 @@ export class TransferProgress {
   /** Somebody waits for it, until the returned function is called. */
   joined(client: string): () => void {
     this.#readers.set(client, (this.#readers.get(client) ?? 0) + 1)
+    for (const join of this.#joins) join()
     let isHere = true
     return () => {
       if (!isHere) return
@@ -61,6 +65,11 @@ export class TransferProgress {
       if (others > 0) this.#readers.set(client, others)
       else this.#readers.delete(client)
     }
+  }
+
+  onJoined(act: () => void): () => void {
+    this.#joins.add(act)
+    return () => this.#joins.delete(act)
   }
 
   #moveTo(nowMs: number): void {

@@ -1,0 +1,108 @@
+/** NARs that hardly move, and those who join them. */
+import { join } from 'node:path'
+import t from 'tap'
+import type { Demand } from '../../src/ports/nar-ingest.ts'
+import { bodyOf, encodeNar, mixedNar, smallNar } from '../fakes/encode-nar.ts'
+import { failureCodes, jobFor, runIngest, type TestSource } from '../fakes/ingest-run.ts'
+
+const file = join(t.testdir(), 'nar')
+const bigNar = mixedNar(3_000_000, 20261127)
+
+/** The bytes, and then nothing, until the reader leaves. */
+async function* stalling(bytes: Uint8Array, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  yield* bodyOf(bytes, [50_000])
+  await new Promise((_, reject) => {
+    signal.addEventListener('abort', () => {
+      reject(signal.reason as Error)
+    })
+  })
+}
+
+/** Those who join when it is told. */
+function joining(): Demand & { readonly join: () => void; readonly listeners: () => number } {
+  const listeners = new Set<() => void>()
+  return {
+    onJoined(act) {
+      listeners.add(act)
+      return () => listeners.delete(act)
+    },
+    join: () => {
+      for (const act of listeners) act()
+    },
+    listeners: () => listeners.size,
+  }
+}
+
+/** A source that gives only so many bytes each time, somebody joining then, and all of it the time after. */
+function stallingSource(encoded: Uint8Array, given: readonly number[], join: () => void) {
+  let asked = 0
+  const source: TestSource = {
+    compression: 'xz',
+    give: (signal) => {
+      const bytes = given[asked]
+      asked += 1
+      if (bytes === undefined) return bodyOf(encoded)
+      setImmediate(join)
+      return stalling(encoded.subarray(0, bytes), signal)
+    },
+  }
+  return { source, asked: () => asked }
+}
+
+t.test(
+  'whoever joins a NAR that hardly moves has it fetched anew, more patiently each time',
+  async (t) => {
+    for (const [nar, verifyFirst] of [
+      [smallNar, true],
+      [bigNar, false],
+    ] as const) {
+      const encoded = await encodeNar('xz', nar)
+      const demand = joining()
+      const { source, asked } = stallingSource(encoded, [1, encoded.length >> 1], demand.join)
+      const began = performance.now()
+      const run = await runIngest(jobFor(nar, file, { verifyFirst }), [source], { demand })
+      t.equal(run.outcome.kind, 'verified')
+      t.equal(asked(), 3)
+      t.same(failureCodes(run), [], 'it has not failed')
+      t.ok(performance.now() - began > 3000, 'a second is waited, then two')
+      t.equal(demand.listeners(), 0)
+    }
+  },
+)
+
+t.test('the other sources come before', async (t) => {
+  const encoded = await encodeNar('xz', bigNar)
+  const demand = joining()
+  const { source, asked } = stallingSource(encoded, [1_000_000], demand.join)
+  const other: TestSource = { compression: 'none', give: () => bodyOf(bigNar) }
+  const run = await runIngest(jobFor(bigNar, file, { verifyFirst: false }), [source, other], {
+    demand,
+  })
+  t.match(run.outcome, { kind: 'verified', upstream: 'second' })
+  t.equal(asked(), 1)
+  const parts = run.released
+  t.ok(parts.length > 1 && parts.every((part) => part.equals(run.file.subarray(0, part.length))))
+})
+
+t.test('what moves is left alone', async (t) => {
+  const encoded = await encodeNar('xz', bigNar)
+  const demand = joining()
+  let asked = 0
+  async function* steady(): AsyncGenerator<Uint8Array> {
+    for (let at = 0; at < encoded.length; at += 300_000) {
+      yield encoded.subarray(at, at + 300_000)
+      demand.join()
+      await new Promise((resolve) => setTimeout(resolve, 400))
+    }
+  }
+  const source: TestSource = {
+    compression: 'xz',
+    give: () => {
+      asked += 1
+      return steady()
+    },
+  }
+  const run = await runIngest(jobFor(bigNar, file), [source], { demand })
+  t.equal(run.outcome.kind, 'verified')
+  t.equal(asked, 1)
+})
