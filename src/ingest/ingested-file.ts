@@ -16,11 +16,11 @@ import { KeepingFile } from './keeping-file.ts'
 import { NarVerifier } from './nar-verifier.ts'
 import type { NarSink } from './nar-sink.ts'
 import type { OpenSource } from './open-source.ts'
-import { Pace, tooSlow } from './pace.ts'
+import { Pace } from './pace.ts'
 import { Recoding } from './recoding.ts'
 import { keptEtag, madeEtag, uniqueEtag } from './representation.ts'
 import { sourceBody } from './source-body.ts'
-import type { Renewals } from './renewals.ts'
+import type { Renewals, Try } from './renewals.ts'
 import { absentSource, retryAfterMs, sourceFailure } from './source-failure.ts'
 import { untilComplete } from './until-complete.ts'
 
@@ -71,8 +71,12 @@ export class IngestedFile implements Disposable {
     return this.#keeping?.isSameFile(source) === true
   }
 
-  /** `null` where the source gave the promised NAR. */
-  async tryOne(source: NarSource, owner: AbortSignal): Promise<FailedTry | null> {
+  /** `hasOthers` says whether more sources have not been asked yet. `null` where the source gave the promised NAR. */
+  async tryOne(
+    source: NarSource,
+    owner: AbortSignal,
+    { hasOthers }: Pick<Try, 'hasOthers'>,
+  ): Promise<FailedTry | null> {
     const { upstream } = source
     const leaving = new AbortController()
     const renewing = new AbortController()
@@ -92,7 +96,7 @@ export class IngestedFile implements Disposable {
       }
       asked.began()
       const pace = new Pace()
-      this.#renewals.watch(pace, renewing)
+      this.#renewals.watch({ pace, renewing, hasOthers })
       const whole = untilComplete(
         opened,
         () => !wasFull && this.#isComplete(source),
@@ -109,7 +113,11 @@ export class IngestedFile implements Disposable {
       // Decoders and encoders throw it on as their own.
       if (this.#file.failure !== null) throw this.#file.failure
       const isRenewed = renewing.signal.aborted
-      const error = isRenewed ? tooSlow() : leaving.signal.aborted ? withoutEnd(thrown) : thrown
+      const error = isRenewed
+        ? (renewing.signal.reason as Error)
+        : leaving.signal.aborted
+          ? withoutEnd(thrown)
+          : thrown
       const failure = sourceFailure(upstream, error)
       asked?.ended(isRenewed ? 'found' : 'error')
       return { failure, retryAfterMs: retryAfterMs(error), isRenewed }

@@ -52,7 +52,7 @@ async function ingestWritten(
   let sources = job.sources
   for (const { upstream } of sources) budget.earn(upstream)
   for (let rounds = 1; ; rounds += 1) {
-    const tried = await goThrough(sources, file, events, signal)
+    const tried = await goThrough({ ...job, sources }, file, events, signal)
     if (tried.kind === 'ended') return tried.outcome
     waiting = [...waiting, ...tried.again].filter(({ source }) => file.mayAsk(source))
     if (job.isTriedOnce === true) return { kind: 'failed' }
@@ -71,27 +71,29 @@ type Tried =
 
 /** Tries the sources, one after another; `again` are those that may be asked once more. */
 async function goThrough(
-  sources: readonly NarSource[],
+  { sources, isTriedOnce = false }: Pick<IngestJob, 'sources' | 'isTriedOnce'>,
   file: IngestedFile,
   events: IngestEvents,
   signal: AbortSignal,
 ): Promise<Tried> {
   const again: Waiting<NarSource>[] = []
   const left = [...sources]
+  const renewed = new Set<NarSource>()
   for (let source = left.shift(); source !== undefined; source = left.shift()) {
     signal.throwIfAborted()
     if (!file.mayAsk(source)) continue
-    const failed = await file.tryOne(source, signal)
+    const others = left.filter((one) => !renewed.has(one) && file.mayAsk(one))
+    const hasOthers = isTriedOnce || others.length > 0
+    const failed = await file.tryOne(source, signal, { hasOthers })
     if (failed === null) return { kind: 'ended', outcome: file.outcome(source.upstream) }
     const { failure, retryAfterMs, isRenewed } = failed
     const canGoOn = file.canGoOn(failure)
-    if (canGoOn && isRenewed) {
-      left.push(source)
-      continue
-    }
-    events.sourceFailed(failure)
+    if (!canGoOn || !isRenewed || hasOthers) events.sourceFailed(failure)
     if (!canGoOn) return { kind: 'ended', outcome: { kind: 'failed' } }
-    if (retryAfterMs !== null) again.push({ source, afterMs: retryAfterMs })
+    if (isRenewed && (!isTriedOnce || others.length > 0)) {
+      renewed.add(source)
+      left.push(source)
+    } else if (retryAfterMs !== null) again.push({ source, afterMs: retryAfterMs })
   }
   return { kind: 'failed', again }
 }

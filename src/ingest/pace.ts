@@ -5,9 +5,10 @@ const minBytesPerSecond = 1024
 /** For so long that is borne, in seconds. */
 export const slowSeconds = 30
 
-/** What is said of such a source. */
-export function tooSlow(): UpstreamError {
-  return new UpstreamError('too-slow', `slower than ${minBytesPerSecond} bytes a second`)
+/** What is said of such a source; while others have not been asked yet, it has not failed. */
+export function tooSlow({ hasOthers = false } = {}): UpstreamError {
+  const code = hasOthers ? 'outpaced' : 'too-slow'
+  return new UpstreamError(code, `slower than ${minBytesPerSecond} bytes a second`)
 }
 
 /** How fast a source's file comes, from when it began to. Time in which nobody takes what has come does not count: that is not the source's. */

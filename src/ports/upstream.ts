@@ -21,6 +21,8 @@ export type UpstreamErrorCode =
   | 'too-large'
   /** Its bytes come, at a rate at which nobody would wait for them. */
   | 'too-slow'
+  /** They come so slowly that another source is asked first. */
+  | 'outpaced'
   | 'unexpected-encoding'
   /** It answered with a web page, as a network does that wants somebody to log in. */
   | 'web-page'

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import type { Demand } from '../../src/ports/nar-ingest.ts'
+import { UpstreamError } from '../../src/ports/upstream.ts'
 import { bodyOf, encodeNar, mixedNar, smallNar } from '../fakes/encode-nar.ts'
 import { failureCodes, jobFor, runIngest, type TestSource } from '../fakes/ingest-run.ts'
 
@@ -80,9 +81,38 @@ t.test('the other sources come before', async (t) => {
   })
   t.match(run.outcome, { kind: 'verified', upstream: 'second' })
   t.equal(asked(), 1)
+  t.same(failureCodes(run), ['outpaced'])
   const parts = run.released
   t.ok(parts.length > 1 && parts.every((part) => part.equals(run.file.subarray(0, part.length))))
 })
+
+t.test('where there are others nobody needs to join, and it comes after them', async (t) => {
+  const encoded = await encodeNar('xz', smallNar)
+  const { source, asked } = stallingSource(encoded, [1], () => undefined)
+  let asOthers = 0
+  const down: TestSource = {
+    give: () => {
+      asOthers += 1
+      throw new UpstreamError('reset', 'reset')
+    },
+  }
+  const run = await runIngest(jobFor(smallNar, file), [source, down])
+  t.match(run.outcome, { kind: 'verified', upstream: 'first' })
+  t.same([asked(), asOthers], [2, 1])
+  t.same(failureCodes(run), ['outpaced', 'reset'])
+})
+
+t.test(
+  'a source that is to be tried once only leaves its place to those who are held back',
+  async (t) => {
+    const encoded = await encodeNar('xz', smallNar)
+    const { source, asked } = stallingSource(encoded, [1], () => undefined)
+    const run = await runIngest(jobFor(smallNar, file, { isTriedOnce: true }), [source])
+    t.equal(run.outcome.kind, 'failed')
+    t.equal(asked(), 1)
+    t.same(failureCodes(run), ['outpaced'])
+  },
+)
 
 t.test('what moves is left alone', async (t) => {
   const encoded = await encodeNar('xz', bigNar)

@@ -21,7 +21,7 @@ export type SourceHealth = {
 const avoidedMs = 5 * 60_000
 const maxAvoided = 1000
 /** What costs a client time. What breaks off, or is refused, does not: others go on at once. */
-const slow: ReadonlySet<string> = new Set(['connect', 'timeout', 'too-slow'])
+const slow: ReadonlySet<string> = new Set(['connect', 'timeout', 'too-slow', 'outpaced'])
 
 export function createSourceHealth(health: UpstreamHealth, clock: Clock): SourceHealth {
   const avoided = new LRUCache<string, true>({
@@ -37,7 +37,8 @@ export function createSourceHealth(health: UpstreamHealth, clock: Clock): Source
     failed(key, { upstream, kind, code }) {
       if (kind !== 'unreachable') return
       if (slow.has(code)) avoided.set(upstream, true)
-      health.failed(upstream, code, narFileName(key))
+      // Others have been asked before it was certain.
+      if (code !== 'outpaced') health.failed(upstream, code, narFileName(key))
     },
     succeeded(upstream) {
       avoided.delete(upstream)
