@@ -65,6 +65,11 @@ export class IngestedFile implements Disposable {
     this.#events = events
   }
 
+  /** Whether a part was handed out, which stands. */
+  get isBegun(): boolean {
+    return this.#released > 0
+  }
+
   /** Whether a source can add to what was handed out, which stands. */
   mayAsk(source: NarSource): boolean {
     if (this.#released === 0 || this.#recoding !== null) return true
@@ -96,7 +101,7 @@ export class IngestedFile implements Disposable {
       }
       asked.began()
       const pace = new Pace()
-      this.#renewals.watch({ pace, renewing, hasOthers })
+      this.#renewals.watch({ pace, renewing, hasOthers, isUnseen: () => !this.isBegun })
       const whole = untilComplete(
         opened,
         () => !wasFull && this.#isComplete(source),

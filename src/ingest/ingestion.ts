@@ -88,9 +88,12 @@ async function goThrough(
     if (failed === null) return { kind: 'ended', outcome: file.outcome(source.upstream) }
     const { failure, retryAfterMs, isRenewed } = failed
     const canGoOn = file.canGoOn(failure)
-    if (!canGoOn || !isRenewed || hasOthers) events.sourceFailed(failure)
+    const isAskedAnew = isRenewed && canGoOn && (!isTriedOnce || others.length > 0)
+    // Where it was left for those who joined it has not failed.
+    const isQuiet = isAskedAnew && failure.code === 'too-slow' && !file.isBegun
+    if (!isQuiet) events.sourceFailed(failure)
     if (!canGoOn) return { kind: 'ended', outcome: { kind: 'failed' } }
-    if (isRenewed && (!isTriedOnce || others.length > 0)) {
+    if (isAskedAnew) {
       renewed.add(source)
       left.push(source)
     } else if (retryAfterMs !== null) again.push({ source, afterMs: retryAfterMs })

@@ -6,29 +6,39 @@ const lookMs = 250
 const firstPatience = 1
 /** So long any may where others have not been asked yet. */
 const patienceWithOthers = 5
+/** Who has come so far is not left: the same would have to come again. */
+const littleBytes = 1024 * 1024
 
-/** A source's file that comes, what breaks it off, and whether others have not been asked for it yet. */
+/** A source's file that comes. */
 export type Try = {
   readonly pace: Pace
+  /** What breaks it off. */
   readonly renewing: AbortController
+  /** Whether others have not been asked for it yet. */
   readonly hasOthers: boolean
+  /** Whether nothing of it was handed out. */
+  readonly isUnseen: () => boolean
 }
 
 /**
- * Where a NAR hardly moves and there are others who may have it, those are asked. Who joins it has it fetched anew in any case: a connection
- * that crawls says nothing of the next one, and little is lost with it. Once for each who joins, and ever more patiently, so that many of
- * them do not keep it from ever coming.
+ * Where a NAR hardly moves from its beginning and there are others who may have it, those are asked. Who joins it has it fetched anew in any
+ * case: a connection that crawls says nothing of the next one. Once for each who joins, and ever more patiently, so that many of them do not
+ * keep it from ever coming.
  */
 export class Renewals implements Disposable {
   #patience = firstPatience
   #current: Try | null = null
-  #isJoined = false
+  /** Until when somebody who joined is thought of, by the pace's time. */
+  #joinedUntilMs = 0
+  #slowLooks = 0
   #timer: NodeJS.Timeout | null = null
   readonly #leave: () => void
 
   constructor(demand: Demand) {
     this.#leave = demand.onJoined(() => {
-      this.#isJoined = true
+      if (this.#current === null || this.#patience >= slowSeconds) return
+      // Two seconds more than it must be slow for: what moves by then moves.
+      this.#joinedUntilMs = this.#current.pace.ms + (this.#patience + 2) * 1000
       this.#start()
     })
   }
@@ -41,7 +51,7 @@ export class Renewals implements Disposable {
   }
 
   #start(): void {
-    if (this.#current !== null) this.#timer ??= setInterval(this.#look, lookMs)
+    this.#timer ??= setInterval(this.#look, lookMs)
   }
 
   /** Nothing is being fetched. */
@@ -49,18 +59,23 @@ export class Renewals implements Disposable {
     if (this.#timer !== null) clearInterval(this.#timer)
     this.#timer = null
     this.#current = null
-    this.#isJoined = false
+    this.#joinedUntilMs = 0
+    this.#slowLooks = 0
   }
 
   readonly #look = (): void => {
     if (this.#current === null) return
-    const { pace, renewing, hasOthers } = this.#current
-    const isForJoined =
-      this.#isJoined && this.#patience < slowSeconds && pace.isSlowFor(this.#patience)
-    if (!isForJoined && !(hasOthers && pace.isSlowFor(patienceWithOthers))) return
+    const { pace, renewing, hasOthers, isUnseen } = this.#current
+    const isLeft = (seconds: number): boolean =>
+      pace.bytes < littleBytes && isUnseen() && pace.isSlowFor(seconds)
+    const isForJoined = pace.ms < this.#joinedUntilMs && isLeft(this.#patience)
+    const isForOthers = hasOthers && isLeft(patienceWithOthers)
+    // Twice in a row: where this thread was held up, what came meanwhile is read after the first look.
+    this.#slowLooks = isForJoined || isForOthers ? this.#slowLooks + 1 : 0
+    if (this.#slowLooks < 2) return
     if (isForJoined) this.#patience *= 2
     this.#rest()
-    renewing.abort(tooSlow({ hasOthers }))
+    renewing.abort(tooSlow({ isOutpaced: isForOthers }))
   };
 
   [Symbol.dispose](): void {

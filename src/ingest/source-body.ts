@@ -1,7 +1,7 @@
 import type { IngestEvents, NarSource } from '../ports/nar-ingest.ts'
 import { type UpstreamBody, UpstreamError } from '../ports/upstream.ts'
 import { boundedBody } from './bounded-body.ts'
-import { type Pace, slowSeconds, tooSlow } from './pace.ts'
+import { type Pace, tooSlow } from './pace.ts'
 import { isWebPage } from './web-page.ts'
 
 /** What came is told in pieces of this size: who looks on sees a large NAR move, and small ones cost one message. */
@@ -14,24 +14,20 @@ export async function* sourceBody(
   narSize: number,
   { pace, events }: { readonly pace: Pace; readonly events: Pick<IngestEvents, 'fetched'> },
 ): AsyncGenerator<Uint8Array> {
-  let fetched = 0
   let told = 0
   const tell = (): void => {
-    if (file === null) events.fetched(upstream, fetched - told)
-    told = fetched
+    if (file === null) events.fetched(upstream, pace.bytes - told)
+    told = pace.bytes
   }
   try {
     for await (const chunk of boundedBody(body, narSize)) {
       // It says nothing of the upstream's NAR: that one was not asked.
-      if (fetched === 0 && isWebPage(compression, chunk)) {
+      if (pace.bytes === 0 && isWebPage(compression, chunk)) {
         throw new UpstreamError('web-page', 'a web page came instead of the NAR')
       }
-      fetched += chunk.length
       pace.came(chunk.length)
-      if (pace.isSlowFor(slowSeconds)) {
-        throw tooSlow()
-      }
-      if (fetched - told >= toldBytes) tell()
+      if (pace.isTooSlow) throw tooSlow()
+      if (pace.bytes - told >= toldBytes) tell()
       pace.handed()
       yield chunk
       pace.taken()

@@ -20,6 +20,10 @@ t.test('slow is what gives less than 1024 bytes a second, for so long', (t) => {
     pass(1000)
   }
   t.ok(pace.isSlowFor(slowSeconds))
+  pace.came(1)
+  t.notOk(pace.isTooSlow, 'it is borne for some more seconds')
+  pass(5000)
+  t.ok(pace.isTooSlow)
   t.end()
 })
 
@@ -36,6 +40,19 @@ t.test('what came fast and then hardly comes is slow all the same', (t) => {
   pace.ended()
   pass(100_000)
   t.notOk(pace.isSlowFor(1), 'nothing is awaited any more')
+  t.end()
+})
+
+t.test('what comes again after a silence is not too slow at its first piece', (t) => {
+  const { pace, pass } = paced()
+  pace.came(1e6)
+  pass(32_000)
+  pace.came(14_000)
+  t.notOk(pace.isTooSlow)
+  pass(1000)
+  pace.came(20_000)
+  pass(10_000)
+  t.notOk(pace.isTooSlow)
   t.end()
 })
 

@@ -1,0 +1,152 @@
+/** Sources that could not tell, and when they are asked again. */
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import t from 'tap'
+import { nextRound } from '../../src/ingest/next-round.ts'
+import { createRetryBudget } from '../../src/ingest/retry-budget.ts'
+import { UpstreamError, type UpstreamBody } from '../../src/ports/upstream.ts'
+import { bodyOf, encodeNar, smallNar } from '../fakes/encode-nar.ts'
+import { failureCodes, type Give, jobFor, runIngest } from '../fakes/ingest-run.ts'
+import { again, bigNar, brokenOff, fails, gives, inTurn, isSame } from '../fakes/ingest-sources.ts'
+
+const file = join(t.testdir(), 'nar.zst')
+
+t.test('sources that could not tell are asked again, up to three times in all', async (t) => {
+  const nar = bigNar
+  const good = (): UpstreamBody => bodyOf(nar)
+  const busy = fails('status', 'busy', { status: 503 })
+  for (const [name, error] of Object.entries({
+    connect: fails('connect', 'refused'),
+    timeout: fails('timeout', 'too late'),
+    reset: () => brokenOff(nar, 1000),
+    'status 408': fails('status', 'status 408', { status: 408 }),
+    'status 429': fails('status', 'status 429', { status: 429 }),
+    'status 503': busy,
+  })) {
+    const deps = again()
+    const give = inTurn(error, error, good)
+    const run = await runIngest(jobFor(nar, file), [{ compression: 'none', give }], {
+      retries: deps,
+    })
+    t.equal(run.outcome.kind, 'verified', name)
+    t.same(deps.pauses, [100, 200], 'after longer and longer pauses')
+    const never = again()
+    const down = [{ give: error }, { give: () => null }, { give: busy }]
+    const failed = await runIngest(jobFor(nar, file), down, { retries: never })
+    t.equal(failed.outcome.kind, 'failed')
+    const code = name.split(' ')[0]
+    const asked = [code, 'absent', 'status', code, 'status', code, 'status']
+    t.same(failureCodes(failed), asked, 'in order, and who has no such NAR once')
+    t.equal(never.pauses.length, 2)
+  }
+})
+
+t.test('what asking again would not change is not asked for again', async (t) => {
+  const hopeless: readonly Give[] = [
+    () => null,
+    () => bodyOf(Buffer.from('no NAR')),
+    fails('status', 'status 403', { status: 403 }),
+    fails('url-refused', 'elsewhere'),
+    fails('status', 'in an hour', { status: 503, retryAfterMs: 3_600_000 }),
+  ]
+  const deps = again()
+  const sources = hopeless.map((give) => ({ give }))
+  const run = await runIngest(jobFor(bigNar, file), sources, { retries: deps })
+  t.equal(run.outcome.kind, 'failed')
+  t.equal(failureCodes(run).length, hopeless.length)
+  t.same(deps.pauses, [])
+})
+
+t.test('who leaves in a pause between two rounds is not waited for', async (t) => {
+  const leaving = new AbortController()
+  const timing = {
+    random: () => 1,
+    pause: (_: number, signal: AbortSignal) => {
+      leaving.abort(new Error('left'))
+      return setTimeout(60_000, undefined, { signal })
+    },
+  }
+  const deps = { ...again(), timing }
+  const sources = [{ give: fails('connect', 'refused') }]
+  await t.rejects(
+    runIngest(jobFor(bigNar, file), sources, { signal: leaving.signal, retries: deps }),
+  )
+})
+
+t.test('a source that comes back goes on where it broke off', async (t) => {
+  const job = jobFor(bigNar, file, { verifyFirst: false })
+  const uninterrupted = await runIngest(job, [gives('none', bigNar)])
+  for (const encoding of ['none', 'xz', 'zstd'] as const) {
+    const encoded = await encodeNar(encoding, bigNar)
+    for (const cut of [encoded.length >> 1, encoded.length - 1]) {
+      const give = inTurn(
+        () => brokenOff(encoded, cut),
+        fails('connect', 'away'),
+        () => bodyOf(encoded),
+      )
+      const run = await runIngest(job, [{ compression: encoding, give }], { retries: again() })
+      t.equal(run.outcome.kind, 'verified', `${encoding}, ${cut}`)
+      t.ok(isSame(run.file, uninterrupted.file))
+      t.ok(run.released.length > 1)
+    }
+  }
+  const other = Buffer.from(bigNar)
+  other[10] = (other[10] ?? 0) ^ 1
+  const give = inTurn(
+    () => brokenOff(bigNar, 2_000_000),
+    () => bodyOf(other),
+  )
+  const run = await runIngest(job, [{ compression: 'none', give }], { retries: again() })
+  t.equal(run.outcome.kind, 'failed', 'with other bytes it does not')
+  t.same(failureCodes(run), ['reset', 'prefix-mismatch'])
+})
+
+t.test('an outage is not multiplied by those who come again', async (t) => {
+  const deps = again()
+  let opened = 0
+  const give: Give = () => {
+    opened += 1
+    throw new UpstreamError('connect', 'refused')
+  }
+  for (let job = 0; job < 100; job += 1) {
+    await runIngest(jobFor(smallNar, file), [{ give }], { retries: deps })
+  }
+  t.ok(opened <= 100 + 10 + 10, `100 NARs asked it ${opened} times`)
+  const budget = createRetryBudget()
+  const spent = Array.from({ length: 12 }, () => budget.spend('a')).filter((isSpent) => isSpent)
+  t.equal(spent.length, 10)
+  t.ok(budget.spend('b'), 'each upstream has its own')
+  for (let asked = 0; asked < 9; asked += 1) budget.earn('a')
+  t.notOk(budget.spend('a'))
+  for (let asked = 0; asked < 2; asked += 1) budget.earn('a')
+  t.ok(budget.spend('a'))
+})
+
+t.test('who asks for patience is asked in a round after it', async (t) => {
+  const waiting = [
+    { source: 'patience', afterMs: 900 },
+    { source: 'any time', afterMs: 0 },
+  ]
+  t.same(
+    nextRound(waiting, 1, () => 1),
+    {
+      pauseMs: 200,
+      sources: ['any time'],
+      later: [{ source: 'patience', afterMs: 700 }],
+    },
+  )
+  t.same(
+    nextRound(waiting.slice(0, 1), 2, () => 0),
+    {
+      ...{ pauseMs: 900, sources: ['patience'], later: [] },
+    },
+  )
+  t.equal(
+    nextRound(waiting, 3, () => 0),
+    null,
+  )
+  t.equal(
+    nextRound([], 1, () => 0),
+    null,
+  )
+})
