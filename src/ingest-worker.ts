@@ -5,6 +5,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { ingest, type IngestDeps } from './ingest/ingestion.ts'
 import { createOpenSource } from './ingest/open-source.ts'
+import { createOutages } from './ingest/outages.ts'
 import { createRetryBudget } from './ingest/retry-budget.ts'
 import { createStoredWork } from './ingest/stored-work.ts'
 import type { WorkerReport, WorkerRequest, WorkerSetup } from './ingest/worker-messages.ts'
@@ -30,6 +31,7 @@ const deps: IngestDeps = {
   open: createOpenSource((name) => byName.get(name) ?? null),
   timing: realTiming,
   budget: createRetryBudget(),
+  outages: createOutages(),
 }
 
 const report = (message: WorkerReport, moved: readonly ArrayBuffer[] = []): void => {

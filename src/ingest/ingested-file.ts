@@ -15,7 +15,7 @@ import { keepCopied, keepVerified } from './keep-body.ts'
 import { KeepingFile } from './keeping-file.ts'
 import { NarVerifier } from './nar-verifier.ts'
 import type { NarSink } from './nar-sink.ts'
-import type { OpenSource } from './open-source.ts'
+import { openPatiently, type PatientDeps } from './open-patiently.ts'
 import { Pace } from './pace.ts'
 import { Recoding } from './recoding.ts'
 import { keptEtag, madeEtag, uniqueEtag } from './representation.ts'
@@ -34,8 +34,7 @@ export type FailedTry = {
 }
 
 /** What a NAR comes by: how sources are opened, who joins, and who is told. */
-export type FileDeps = {
-  readonly open: OpenSource
+export type FileDeps = PatientDeps & {
   readonly renewals: Renewals
   readonly events: IngestEvents
 }
@@ -44,7 +43,7 @@ export type FileDeps = {
 export class IngestedFile implements Disposable {
   readonly #job: IngestJob
   readonly #file: NarSink
-  readonly #open: OpenSource
+  readonly #opening: PatientDeps
   readonly #renewals: Renewals
   readonly #events: IngestEvents
   /** The file is made of the NAR, or kept as it comes: one of the two once a source has begun it. */
@@ -57,10 +56,10 @@ export class IngestedFile implements Disposable {
   /** What the NAR that comes is held against. */
   #verifier: NarVerifier | null = null
 
-  constructor(job: IngestJob, file: NarSink, { open, renewals, events }: FileDeps) {
+  constructor(job: IngestJob, file: NarSink, { renewals, events, ...opening }: FileDeps) {
     this.#job = job
     this.#file = file
-    this.#open = open
+    this.#opening = opening
     this.#renewals = renewals
     this.#events = events
   }
@@ -94,7 +93,8 @@ export class IngestedFile implements Disposable {
       // Whoever goes on with a NAR of which all came has to show that it is the same.
       const wasFull = this.#recoding !== null && this.#verifier?.isFull === true
       asked = askedSource(source, this.#events)
-      const opened = await this.#open(source, signal)
+      const isPatient = !hasOthers
+      const opened = await openPatiently(this.#opening, source, signal, { isPatient })
       if (opened === null) {
         asked.ended('absent')
         return { failure: absentSource(upstream), retryAfterMs: null, isRenewed: false }

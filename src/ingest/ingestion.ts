@@ -6,19 +6,16 @@ import {
   type NarSource,
   noDemand,
 } from '../ports/nar-ingest.ts'
-import type { Timing } from '../upstream/timing.ts'
 import { IngestedFile } from './ingested-file.ts'
 import { type NarSink, UnwrittenError } from './nar-sink.ts'
 import { nextRound, type Waiting } from './next-round.ts'
-import type { OpenSource } from './open-source.ts'
+import type { PatientDeps } from './open-patiently.ts'
 import { PartialFile } from './partial-file.ts'
 import { Renewals } from './renewals.ts'
 import type { RetryBudget } from './retry-budget.ts'
 import { StreamSink, streamWindowBytes } from './stream-sink.ts'
 
-export type IngestDeps = {
-  readonly open: OpenSource
-  readonly timing: Timing
+export type IngestDeps = PatientDeps & {
   readonly budget: RetryBudget
 }
 
@@ -42,12 +39,12 @@ export async function ingest(
 /** The same; throws `UnwrittenError` where the file cannot be written. */
 async function ingestWritten(
   job: IngestJob,
-  { open, timing, budget, renewals }: IngestDeps & { readonly renewals: Renewals },
+  { budget, ...deps }: IngestDeps & { readonly renewals: Renewals },
   events: IngestEvents,
   signal: AbortSignal,
 ): Promise<IngestOutcome> {
   using sink = openSink(job, events, signal)
-  using file = new IngestedFile(job, sink, { open, renewals, events })
+  using file = new IngestedFile(job, sink, { ...deps, events })
   let waiting: readonly Waiting<NarSource>[] = []
   let sources = job.sources
   for (const { upstream } of sources) budget.earn(upstream)
@@ -56,12 +53,12 @@ async function ingestWritten(
     if (tried.kind === 'ended') return tried.outcome
     waiting = [...waiting, ...tried.again].filter(({ source }) => file.mayAsk(source))
     if (job.isTriedOnce === true) return { kind: 'failed' }
-    const next = nextRound(waiting, rounds, timing.random)
+    const next = nextRound(waiting, rounds, deps.timing.random)
     if (next === null) return { kind: 'failed' }
     sources = next.sources.filter(({ upstream }) => budget.spend(upstream))
     waiting = next.later
     if (sources.length + waiting.length === 0) return { kind: 'failed' }
-    await timing.pause(next.pauseMs, signal)
+    await deps.timing.pause(next.pauseMs, signal)
   }
 }
 

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import { appendFile, readFile } from 'node:fs/promises'
 import { ingest } from '../../src/ingest/ingestion.ts'
 import { createOpenSource } from '../../src/ingest/open-source.ts'
-import { noRetries } from '../../src/ingest/retry-budget.ts'
 import { formatHash } from '../../src/nix/hash.ts'
 import type {
   IngestEvents,
@@ -11,7 +10,7 @@ import type {
   NarIngest,
 } from '../../src/ports/nar-ingest.ts'
 import type { Upstream } from '../../src/ports/upstream.ts'
-import { realTiming } from '../../src/upstream/timing.ts'
+import { askedOnce } from './ingest-run.ts'
 
 /** One job of a fake ingestion, to be acted out by a test. */
 export type FakeRun = {
@@ -71,7 +70,7 @@ export function createInlineIngest(upstreams: readonly Upstream[]): FakeNarInges
     jobs,
     ingest(job, events, signal) {
       jobs.push(job)
-      return ingest(job, { open, timing: realTiming, budget: noRetries }, events, signal)
+      return ingest(job, { ...askedOnce, open }, events, signal)
     },
     close: async () => undefined,
   }

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { ingest, type IngestDeps } from '../../src/ingest/ingestion.ts'
+import { noPatience } from '../../src/ingest/outages.ts'
 import { noRetries } from '../../src/ingest/retry-budget.ts'
 import { formatHash } from '../../src/nix/hash.ts'
 import {
@@ -83,7 +84,9 @@ export function plainSources(sources: readonly TestSource[]): readonly NarSource
 }
 
 /** Each source is asked once. */
-export const askedOnce: Omit<IngestDeps, 'open'> = { timing: realTiming, budget: noRetries }
+export const askedOnce: Omit<IngestDeps, 'open'> = {
+  ...{ timing: realTiming, budget: noRetries, outages: noPatience },
+}
 
 export type RunOptions = {
   readonly signal?: AbortSignal

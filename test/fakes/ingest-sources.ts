@@ -3,6 +3,7 @@ import { createZstdDecompress } from 'node:zlib'
 import { BadNarError } from '../../src/ingest/bad-nar-error.ts'
 import { decodeNar } from '../../src/ingest/decode-nar.ts'
 import type { IngestDeps } from '../../src/ingest/ingestion.ts'
+import { noPatience } from '../../src/ingest/outages.ts'
 import { createRetryBudget } from '../../src/ingest/retry-budget.ts'
 import type { Compression } from '../../src/nix/compression.ts'
 import { parseHash } from '../../src/nix/hash.ts'
@@ -73,7 +74,12 @@ export function again(): Omit<IngestDeps, 'open'> & { readonly pauses: readonly 
     pauses.push(ms)
     await Promise.resolve()
   }
-  return { timing: { pause, random: () => 0.5 }, budget: createRetryBudget(), pauses }
+  return {
+    timing: { pause, random: () => 0.5 },
+    budget: createRetryBudget(),
+    outages: noPatience,
+    pauses,
+  }
 }
 
 /** What a source gives at its first opening, its second, and so on; the last one ever after. */

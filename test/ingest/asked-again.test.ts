@@ -3,10 +3,11 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { nextRound } from '../../src/ingest/next-round.ts'
-import { createRetryBudget } from '../../src/ingest/retry-budget.ts'
+import { createOutages } from '../../src/ingest/outages.ts'
+import { createRetryBudget, noRetries } from '../../src/ingest/retry-budget.ts'
 import { UpstreamError, type UpstreamBody } from '../../src/ports/upstream.ts'
 import { bodyOf, encodeNar, smallNar } from '../fakes/encode-nar.ts'
-import { failureCodes, type Give, jobFor, runIngest } from '../fakes/ingest-run.ts'
+import { failureCodes, type Give, jobFor, runIngest, type TestSource } from '../fakes/ingest-run.ts'
 import { again, bigNar, brokenOff, fails, gives, inTurn, isSame } from '../fakes/ingest-sources.ts'
 
 const file = join(t.testdir(), 'nar.zst')
@@ -149,4 +150,55 @@ t.test('who asks for patience is asked in a round after it', async (t) => {
     nextRound([], 1, () => 0),
     null,
   )
+})
+
+t.test('a server that is started anew is waited for, where nobody else can be asked', async (t) => {
+  const encoded = await encodeNar('xz', smallNar)
+  let nowMs = 0
+  let asked = 0
+  let backAtMs = 3000
+  const code = { value: 'ECONNREFUSED' }
+  const source: TestSource = {
+    give: () => {
+      asked += 1
+      if (nowMs >= backAtMs) return bodyOf(encoded)
+      const cause = Object.assign(new Error(code.value), { code: code.value })
+      throw new UpstreamError('connect', 'refused', { cause })
+    },
+  }
+  const outages = createOutages(() => nowMs)
+  const pause = (ms: number): Promise<void> => {
+    nowMs += ms
+    return Promise.resolve()
+  }
+  const retries = { timing: { pause, random: () => 0.5 }, budget: noRetries, outages }
+  const run = (sources: readonly TestSource[]) =>
+    runIngest(jobFor(smallNar, file), sources, { retries })
+
+  t.equal((await run([source])).outcome.kind, 'verified')
+  t.same([asked, nowMs], [16, 3000])
+
+  const other: TestSource = { give: () => bodyOf(encoded) }
+  backAtMs = Infinity
+  asked = 0
+  t.match((await run([source, other])).outcome, { kind: 'verified', upstream: 'second' })
+  t.equal(asked, 1, 'others are asked at once')
+
+  const failed = await run([source])
+  t.same([failed.outcome.kind, failureCodes(failed)], ['failed', ['connect']])
+  t.equal(nowMs, 13_000, 'ten seconds after the first refusal it is down')
+  asked = 0
+  await run([source])
+  t.same([asked, nowMs], [1, 13_000], 'and costs nothing more')
+
+  backAtMs = 0
+  t.equal((await run([source])).outcome.kind, 'verified')
+  backAtMs = nowMs + 100
+  t.equal((await run([source])).outcome.kind, 'verified', 'the next time it is waited for again')
+
+  backAtMs = Infinity
+  asked = 0
+  code.value = 'ENOTFOUND'
+  t.equal((await run([source])).outcome.kind, 'failed')
+  t.equal(asked, 1, 'where the host is not there, nobody is waited for')
 })

@@ -2,6 +2,7 @@
 import t from 'tap'
 import { ingest } from '../../src/ingest/ingestion.ts'
 import { createOpenSource } from '../../src/ingest/open-source.ts'
+import { noPatience } from '../../src/ingest/outages.ts'
 import { createRetryBudget } from '../../src/ingest/retry-budget.ts'
 import { publicKeyOf } from '../../src/nix/signature.ts'
 import type { Reply } from '../../src/policy/views.ts'
@@ -169,7 +170,8 @@ t.test('the next one is asked before the first is asked again', async (t) => {
     const timing = { pause: () => Promise.resolve(), random: () => 0.5 }
     const budget = createRetryBudget()
     const real: NarIngest = {
-      ingest: (job, events, signal) => ingest(job, { open, timing, budget }, events, signal),
+      ingest: (job, events, signal) =>
+        ingest(job, { open, timing, budget, outages: noPatience }, events, signal),
       close: () => Promise.resolve(),
     }
     const it = await world(t, { ingest: real, upstreams, of: group })
