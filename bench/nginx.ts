@@ -19,8 +19,8 @@ export type Nginx = AsyncDisposable & {
 export type NginxRole =
   /** Serves a folder as it is, and keeps a log of what it sends. */
   | { readonly kind: 'static'; readonly root: string }
-  /** `proxy_cache` in front of a port of 127.0.0.1. */
-  | { readonly kind: 'cache'; readonly upstreamPort: number }
+  /** `proxy_cache` in front of a port of 127.0.0.1, with a worker for each core where nothing else is said. */
+  | { readonly kind: 'cache'; readonly upstreamPort: number; readonly workers?: number }
 
 const startTimeoutMs = 5000
 
@@ -78,7 +78,7 @@ function configOf(role: NginxRole, places: Places): string {
   const isRoot = process.getuid?.() === 0
   return `${isRoot ? 'user root;' : ''}
 daemon off;
-worker_processes auto;
+worker_processes ${role.kind === 'cache' ? (role.workers ?? 'auto') : 'auto'};
 pid ${dir}/pid;
 error_log ${dir}/error.log;
 events { worker_connections 1024; }

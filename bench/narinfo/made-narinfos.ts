@@ -23,7 +23,8 @@ export async function startMadeNarinfos(count: number): Promise<MadeNarinfos> {
   )
   const server = createServer((request, response) => {
     const text = texts.get(request.url ?? '')
-    response.writeHead(text === undefined ? 404 : 200)
+    const headers = { 'content-length': Buffer.byteLength(text ?? '') }
+    response.writeHead(text === undefined ? 404 : 200, headers)
     response.end(text)
   })
   await new Promise<void>((resolve) => {

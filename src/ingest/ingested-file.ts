@@ -15,7 +15,8 @@ import { keepCopied, keepVerified } from './keep-body.ts'
 import { KeepingFile } from './keeping-file.ts'
 import { NarVerifier } from './nar-verifier.ts'
 import type { NarSink } from './nar-sink.ts'
-import { openPatiently, type PatientDeps } from './open-patiently.ts'
+import type { OpenSource } from './open-source.ts'
+import { isRefusal } from './outages.ts'
 import { Pace } from './pace.ts'
 import { Recoding } from './recoding.ts'
 import { keptEtag, madeEtag, uniqueEtag } from './representation.ts'
@@ -31,10 +32,15 @@ export type FailedTry = {
   readonly retryAfterMs: number | null
   /** It was left for those who joined: it is asked anew, after the others, and has not failed. */
   readonly isRenewed: boolean
+  /** Its host refused the connection. */
+  readonly isRefused: boolean
 }
 
+const notAgain = { retryAfterMs: null, isRenewed: false, isRefused: false } as const
+
 /** What a NAR comes by: how sources are opened, who joins, and who is told. */
-export type FileDeps = PatientDeps & {
+export type FileDeps = {
+  readonly open: OpenSource
   readonly renewals: Renewals
   readonly events: IngestEvents
 }
@@ -43,7 +49,7 @@ export type FileDeps = PatientDeps & {
 export class IngestedFile implements Disposable {
   readonly #job: IngestJob
   readonly #file: NarSink
-  readonly #opening: PatientDeps
+  readonly #open: OpenSource
   readonly #renewals: Renewals
   readonly #events: IngestEvents
   /** The file is made of the NAR, or kept as it comes: one of the two once a source has begun it. */
@@ -56,10 +62,10 @@ export class IngestedFile implements Disposable {
   /** What the NAR that comes is held against. */
   #verifier: NarVerifier | null = null
 
-  constructor(job: IngestJob, file: NarSink, { renewals, events, ...opening }: FileDeps) {
+  constructor(job: IngestJob, file: NarSink, { open, renewals, events }: FileDeps) {
     this.#job = job
     this.#file = file
-    this.#opening = opening
+    this.#open = open
     this.#renewals = renewals
     this.#events = events
   }
@@ -93,11 +99,10 @@ export class IngestedFile implements Disposable {
       // Whoever goes on with a NAR of which all came has to show that it is the same.
       const wasFull = this.#recoding !== null && this.#verifier?.isFull === true
       asked = askedSource(source, this.#events)
-      const isPatient = !hasOthers
-      const opened = await openPatiently(this.#opening, source, signal, { isPatient })
+      const opened = await this.#open(source, signal)
       if (opened === null) {
         asked.ended('absent')
-        return { failure: absentSource(upstream), retryAfterMs: null, isRenewed: false }
+        return { ...notAgain, failure: absentSource(upstream) }
       }
       asked.began()
       const pace = new Pace()
@@ -125,7 +130,14 @@ export class IngestedFile implements Disposable {
           : thrown
       const failure = sourceFailure(upstream, error)
       asked?.ended(isRenewed ? 'found' : 'error')
-      return { failure, retryAfterMs: retryAfterMs(error), isRenewed }
+      // What was handed out of a large NAR is not given up for a slump.
+      const isSlump = failure.code === 'too-slow' && this.isBegun
+      return {
+        failure,
+        retryAfterMs: isSlump ? 0 : retryAfterMs(error),
+        isRenewed,
+        isRefused: isRefusal(error),
+      }
     }
   }
 

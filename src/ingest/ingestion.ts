@@ -6,16 +6,22 @@ import {
   type NarSource,
   noDemand,
 } from '../ports/nar-ingest.ts'
-import { IngestedFile } from './ingested-file.ts'
+import type { Timing } from '../upstream/timing.ts'
+import { type FailedTry, IngestedFile } from './ingested-file.ts'
 import { type NarSink, UnwrittenError } from './nar-sink.ts'
 import { nextRound, type Waiting } from './next-round.ts'
-import type { PatientDeps } from './open-patiently.ts'
+import type { OpenSource } from './open-source.ts'
+import type { Outages } from './outages.ts'
 import { PartialFile } from './partial-file.ts'
 import { Renewals } from './renewals.ts'
 import type { RetryBudget } from './retry-budget.ts'
 import { StreamSink, streamWindowBytes } from './stream-sink.ts'
+import { type RefusedSources, waitOut } from './wait-out.ts'
 
-export type IngestDeps = PatientDeps & {
+export type IngestDeps = {
+  readonly open: OpenSource
+  readonly timing: Timing
+  readonly outages: Outages
   readonly budget: RetryBudget
 }
 
@@ -45,20 +51,40 @@ async function ingestWritten(
 ): Promise<IngestOutcome> {
   using sink = openSink(job, events, signal)
   using file = new IngestedFile(job, sink, { ...deps, events })
+  const refused: RefusedSources = new Map()
+  const asking = { file, refused, outages: deps.outages, signal }
   let waiting: readonly Waiting<NarSource>[] = []
   let sources = job.sources
   for (const { upstream } of sources) budget.earn(upstream)
   for (let rounds = 1; ; rounds += 1) {
-    const tried = await goThrough({ ...job, sources }, file, events, signal)
+    const tried = await goThrough({ ...job, sources }, events, asking)
     if (tried.kind === 'ended') return tried.outcome
     waiting = [...waiting, ...tried.again].filter(({ source }) => file.mayAsk(source))
-    if (job.isTriedOnce === true) return { kind: 'failed' }
+    if (job.isTriedOnce === true) return failed
     const next = nextRound(waiting, rounds, deps.timing.random)
-    if (next === null) return { kind: 'failed' }
-    sources = next.sources.filter(({ upstream }) => budget.spend(upstream))
-    waiting = next.later
-    if (sources.length + waiting.length === 0) return { kind: 'failed' }
+    sources = next?.sources.filter(({ upstream }) => budget.spend(upstream)) ?? []
+    waiting = next?.later ?? []
+    if (next === null || sources.length + waiting.length === 0) break
     await deps.timing.pause(next.pauseMs, signal)
+  }
+  if (job.mayWait === false) return failed
+  const quiet = withoutRefusals(events)
+  const tryAgain = async (sources: readonly NarSource[]): Promise<IngestOutcome | null> => {
+    const tried = await goThrough({ sources }, quiet, asking)
+    return tried.kind === 'ended' ? tried.outcome : null
+  }
+  return (await waitOut(deps, refused, tryAgain, signal)) ?? failed
+}
+
+const failed: IngestOutcome = { kind: 'failed' }
+
+/** That a host refuses was told when it did so first. */
+function withoutRefusals(events: IngestEvents): IngestEvents {
+  return {
+    ...events,
+    sourceFailed: (failure) => {
+      if (failure.code !== 'connect') events.sourceFailed(failure)
+    },
   }
 }
 
@@ -66,12 +92,18 @@ type Tried =
   | { readonly kind: 'ended'; readonly outcome: IngestOutcome }
   | { readonly kind: 'failed'; readonly again: readonly Waiting<NarSource>[] }
 
+type Asking = {
+  readonly file: IngestedFile
+  readonly refused: RefusedSources
+  readonly outages: Outages
+  readonly signal: AbortSignal
+}
+
 /** Tries the sources, one after another; `again` are those that may be asked once more. */
 async function goThrough(
   { sources, isTriedOnce = false }: Pick<IngestJob, 'sources' | 'isTriedOnce'>,
-  file: IngestedFile,
   events: IngestEvents,
-  signal: AbortSignal,
+  { file, signal, ...noting }: Asking,
 ): Promise<Tried> {
   const again: Waiting<NarSource>[] = []
   const left = [...sources]
@@ -82,6 +114,7 @@ async function goThrough(
     const others = left.filter((one) => !renewed.has(one) && file.mayAsk(one))
     const hasOthers = isTriedOnce || others.length > 0
     const failed = await file.tryOne(source, signal, { hasOthers })
+    noteRefusal(noting, source, failed)
     if (failed === null) return { kind: 'ended', outcome: file.outcome(source.upstream) }
     const { failure, retryAfterMs, isRenewed } = failed
     const canGoOn = file.canGoOn(failure)
@@ -96,6 +129,22 @@ async function goThrough(
     } else if (retryAfterMs !== null) again.push({ source, afterMs: retryAfterMs })
   }
   return { kind: 'failed', again }
+}
+
+/** Whether a source's host refuses, and until when that may pass: from its first refusal of this NAR on. */
+function noteRefusal(
+  { refused, outages }: Pick<Asking, 'refused' | 'outages'>,
+  source: NarSource,
+  failed: FailedTry | null,
+): void {
+  if (failed?.isRefused === true) {
+    const untilMs = outages.refused(source.upstream)
+    refused.set(source, refused.get(source) ?? untilMs)
+    return
+  }
+  refused.delete(source)
+  // A stored file is nobody's answer.
+  if (source.file === null) outages.ended(source.upstream)
 }
 
 function openSink(

@@ -3,32 +3,62 @@ import { causes, codeOf } from '../upstream/upstream-failure.ts'
 
 /** Which hosts refuse connections, and since when. */
 export type Outages = {
-  /** A host refused one: whether that may be over soon, since it began a moment ago. */
-  isNew(upstream: string): boolean
-  /** It took one. */
+  /** A host refused one: until when it is worth waiting for, in milliseconds of `nowMs`. */
+  refused(upstream: string): number
+  /** It gave an answer. */
   ended(upstream: string): void
+  /** A place for somebody who waits, until it is disposed of; `null` where many wait already. */
+  enter(): Disposable | null
+  nowMs(): number
 }
 
 /** So long a server that is started anew is waited for. */
 const shortMs = 10_000
+/** After so long without a refusal the next one is of another outage. */
+const forgottenMs = 60_000
+/** How many NARs of a thread may wait at once: they hold places, which those of other upstreams want. */
+const maxWaiting = 2
+
+type Outage = { readonly beganMs: number; readonly lastMs: number }
 
 export function createOutages(nowMs: () => number = () => performance.now()): Outages {
-  const since = new Map<string, number>()
+  const outages = new Map<string, Outage>()
+  let waiting = 0
   return {
-    isNew(upstream) {
-      const began = since.get(upstream) ?? nowMs()
-      since.set(upstream, began)
-      return nowMs() - began < shortMs
+    nowMs,
+    refused(upstream) {
+      const lastMs = nowMs()
+      const known = outages.get(upstream)
+      const isSame = known !== undefined && lastMs - known.lastMs < forgottenMs
+      const beganMs = isSame ? known.beganMs : lastMs
+      outages.set(upstream, { beganMs, lastMs })
+      return beganMs + shortMs
     },
-    ended: (upstream) => since.delete(upstream),
+    ended: (upstream) => outages.delete(upstream),
+    enter() {
+      if (waiting >= maxWaiting) return null
+      waiting += 1
+      return {
+        [Symbol.dispose]: () => {
+          waiting -= 1
+        },
+      }
+    },
   }
 }
 
 /** Nobody is waited for. */
-export const noPatience: Outages = { isNew: () => false, ended: () => undefined }
+export const noPatience: Outages = {
+  refused: () => 0,
+  ended: () => undefined,
+  enter: () => null,
+  nowMs: () => 0,
+}
 
-/** Whether a host is there, and nothing listens: as where its server is being started anew. */
+/** Whether an upstream's own host is there, and nothing listens: as where its server is being started anew. */
 export function isRefusal(error: unknown): boolean {
   if (!(error instanceof UpstreamError) || error.code !== 'connect') return false
+  // What an error of Weir's own is the cause of was a proxy's, a mirror's or a redirect's: others were asked on the way.
+  if (error.cause instanceof UpstreamError) return false
   return [...causes(error)].some((cause) => codeOf(cause) === 'ECONNREFUSED')
 }

@@ -27,6 +27,8 @@ export type IngestJob = {
   readonly sources: readonly NarSource[]
   /** Whether each source is tried once only, since there are others to be tried before one that could not tell is asked again. */
   readonly isTriedOnce?: boolean
+  /** Whether a host that refuses connections may be waited for, some seconds: not where somebody else may still promise the NAR. */
+  readonly mayWait?: boolean
   /** The empty file to write to; `null` where there is none, and the file's bytes go to `piece` instead. */
   readonly path: string | null
   /** What the file is to be compressed in: a source's file in that compression is kept as it comes, others are made anew. */

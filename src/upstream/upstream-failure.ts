@@ -34,6 +34,12 @@ export function asUpstreamError(error: unknown, signal?: AbortSignal): unknown {
   return new UpstreamError('reset', messageOf(error), { cause: error })
 }
 
+/** A host that could not be reached, told as one of several that were asked: it is no word on the upstream as a whole. */
+export function elsewhere(error: unknown): unknown {
+  if (!(error instanceof UpstreamError) || error.code !== 'connect') return error
+  return new UpstreamError('connect', error.message, { cause: error })
+}
+
 function isTimeout(error: unknown): boolean {
   return error instanceof DOMException && error.name === 'TimeoutError'
 }

@@ -81,7 +81,7 @@ export async function fetchNarinfo(
 ): Promise<string> {
   const answer = await substituter.narinfo(key.storePathHash)
   if (answer.kind !== 'found') throw new Error(`the narinfo is ${answer.kind}`)
-  return answer.body.toString()
+  return answer.body
 }
 
 /** The files in the cache folder, but for its description. */

@@ -7,7 +7,14 @@ import { createOutages } from '../../src/ingest/outages.ts'
 import { createRetryBudget, noRetries } from '../../src/ingest/retry-budget.ts'
 import { UpstreamError, type UpstreamBody } from '../../src/ports/upstream.ts'
 import { bodyOf, encodeNar, smallNar } from '../fakes/encode-nar.ts'
-import { failureCodes, type Give, jobFor, runIngest, type TestSource } from '../fakes/ingest-run.ts'
+import {
+  failureCodes,
+  type FileJob,
+  type Give,
+  jobFor,
+  runIngest,
+  type TestSource,
+} from '../fakes/ingest-run.ts'
 import { again, bigNar, brokenOff, fails, gives, inTurn, isSame } from '../fakes/ingest-sources.ts'
 
 const file = join(t.testdir(), 'nar.zst')
@@ -201,4 +208,78 @@ t.test('a server that is started anew is waited for, where nobody else can be as
   code.value = 'ENOTFOUND'
   t.equal((await run([source])).outcome.kind, 'failed')
   t.equal(asked, 1, 'where the host is not there, nobody is waited for')
+})
+
+t.test('who waits for a server holds up no others', async (t) => {
+  const encoded = await encodeNar('xz', smallNar)
+  let nowMs = 0
+  const outages = createOutages(() => nowMs)
+  const refuse = (): never => {
+    const cause = Object.assign(new Error('ECONNREFUSED'), { code: 'ECONNREFUSED' })
+    throw new UpstreamError('connect', 'refused', { cause })
+  }
+  const gone: TestSource = { give: refuse }
+  let pauses = 0
+  const pause = (ms: number): Promise<void> => {
+    pauses += 1
+    nowMs += ms
+    // Another NAR of the same upstream comes: that does not make this one worth waiting for longer.
+    outages.ended('first')
+    return Promise.resolve()
+  }
+  const retries = { timing: { pause, random: () => 0.5 }, budget: noRetries, outages }
+  const run = (sources: readonly TestSource[], changes: Partial<FileJob> = {}) =>
+    runIngest(jobFor(smallNar, file, changes), sources, { retries })
+
+  t.equal((await run([gone])).outcome.kind, 'failed')
+  t.equal(nowMs, 10_000)
+
+  pauses = 0
+  t.equal((await run([gone], { mayWait: false })).outcome.kind, 'failed')
+  t.equal((await run([gone], { isTriedOnce: true })).outcome.kind, 'failed')
+  t.equal(pauses, 0, 'where others may still promise it')
+
+  const places = [outages.enter(), outages.enter()]
+  t.equal((await run([gone])).outcome.kind, 'failed')
+  t.equal(pauses, 0, 'where two wait already')
+  for (const place of places) place?.[Symbol.dispose]()
+
+  let asked = 0
+  const busy: TestSource = {
+    give: () => {
+      asked += 1
+      if (asked === 1) throw new UpstreamError('status', 'status 503', { status: 503 })
+      return bodyOf(encoded)
+    },
+  }
+  const budget = createRetryBudget()
+  const run2 = await runIngest(jobFor(smallNar, file), [busy, gone], {
+    retries: { ...retries, budget },
+  })
+  t.match(run2.outcome, { kind: 'verified', upstream: 'first' })
+  t.equal(pauses, 1, 'who may be asked again comes first')
+})
+
+t.test('a slump late in what was handed out is gone on from', async (t) => {
+  const encoded = await encodeNar('xz', bigNar)
+  let asked = 0
+  const source: TestSource = {
+    give: async function* () {
+      asked += 1
+      if (asked > 1) {
+        yield* bodyOf(encoded)
+        return
+      }
+      yield* bodyOf(encoded.subarray(0, encoded.length >> 1), [50_000])
+      throw new UpstreamError('too-slow', 'slower than 1024 bytes a second')
+    },
+  }
+  const run = await runIngest(jobFor(bigNar, file, { verifyFirst: false }), [source], {
+    retries: again(),
+  })
+  t.equal(run.outcome.kind, 'verified')
+  t.equal(asked, 2)
+  asked = 0
+  const small = await runIngest(jobFor(bigNar, file), [source], { retries: again() })
+  t.equal(small.outcome.kind, 'failed', 'nothing is lost where nothing was handed out')
 })

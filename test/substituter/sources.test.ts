@@ -321,6 +321,15 @@ t.test('suspects', async (t) => {
       ['b'],
       'and who was not reached began nothing',
     )
+    const outpaced = createSuspects(createFixedClock())
+    outpaced.note(key, failure('b', 'corrupt', 'prefix-mismatch'), [
+      failure('a', 'unreachable', 'outpaced'),
+    ])
+    t.same(
+      names(outpaced.order(key, sources, large)),
+      ['a', 'b'],
+      'nor has who was left before anything was handed out',
+    )
   })
 
   t.test('a broken body is remembered for its NAR', async (t) => {

@@ -29,7 +29,7 @@ export async function answerNarinfo(
   const result = answer.isStored ? 'hit' : 'miss'
   const counted = { object: 'narinfo', result, upstream } as const
   deps.meter.answered({ ...counted, hash, client, path, rule, reason: wouldRefuse })
-  if (request.method === 'GET') deps.meter.bodySent(counted, answer.body.length)
+  if (request.method === 'GET') deps.meter.bodySent(counted, Buffer.byteLength(answer.body))
   const headers = {
     'content-type': 'text/x-nix-narinfo',
     'x-weir-verdict': 'trusted',

@@ -32,7 +32,7 @@ export type IngestInto = {
 /** `expectedBytes` is about what the file will take. */
 type Job = { readonly expectedBytes: number } & Pick<
   IngestJob,
-  'narSize' | 'ca' | 'sources' | 'isTriedOnce' | 'mayCopy' | 'zstdLevel'
+  'narSize' | 'ca' | 'sources' | 'isTriedOnce' | 'mayWait' | 'mayCopy' | 'zstdLevel'
 >
 type Events = Pick<IngestEvents, 'released' | 'sourceAnswered' | 'sourceFailed' | 'fetched'>
 /** How it ended, with a file that could be written. */

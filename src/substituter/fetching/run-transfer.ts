@@ -2,7 +2,7 @@ import { formatContentAddress } from '../../nix/content-address.ts'
 import { formatHash } from '../../nix/hash.ts'
 import type { Narinfo } from '../../nix/narinfo.ts'
 import { type NarFileKey, narFileName, type NarKey } from '../../nix/nar-key.ts'
-import { isOpen, type TrustedAnswer } from '../../policy/answer.ts'
+import { isAwaited, isOpen, type TrustedAnswer } from '../../policy/answer.ts'
 import type { Tracer } from '../../ports/tracer.ts'
 import type { IngestJob, NarSource, SourceFailure } from '../../ports/nar-ingest.ts'
 import { claimsFor } from '../finding/claims-for.ts'
@@ -54,13 +54,18 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
       const sources = deps.suspects.order(key, preferred, patienceFor(deps, first))
       // Before one that could not tell is asked again, those are that were held back for it.
       const isTriedOnce = tries === 1 && inquiry.isHoldingBack
-      const outcome = await attemptInSpan(deps, work, first, { sources, isTriedOnce }, failures)
+      const mayWait = !inquiry.slots.some(isAwaited)
+      const asked = { sources, isTriedOnce, mayWait }
+      const outcome = await attemptInSpan(deps, work, first, asked, failures)
       if (outcome.kind !== 'failed') {
         deps.sources.succeeded(outcome.upstream)
         return await complete(deps, work, first, outcome)
       }
       const unreachable = failures.filter(({ kind }) => kind === 'unreachable')
-      if (isTriedOnce) for (const { upstream } of unreachable) tried.delete(upstream)
+      const isLateComing = tries === 1 && !mayWait
+      for (const { upstream, code } of unreachable) {
+        if (isTriedOnce || (isLateComing && code === 'connect')) tried.delete(upstream)
+      }
       isSkipped ||= sources.length < answers.length
       const wasWrong = failures.some(({ kind }) => kind === 'corrupt')
       if (transfer.released > 0 && wasWrong) deps.suspects.noteBroken(key)
@@ -118,7 +123,7 @@ function attemptInSpan(
   deps: RunDeps,
   work: TransferWork,
   first: TrustedAnswer,
-  from: Pick<IngestJob, 'sources' | 'isTriedOnce'>,
+  from: Pick<IngestJob, 'sources' | 'isTriedOnce' | 'mayWait'>,
   failures: SourceFailure[],
 ): Promise<IngestedNar> {
   const attributes = {
@@ -137,7 +142,7 @@ async function attempt(
   deps: RunDeps,
   work: TransferWork,
   { verdict: { narinfo } }: TrustedAnswer,
-  from: Pick<IngestJob, 'sources' | 'isTriedOnce'>,
+  from: Pick<IngestJob, 'sources' | 'isTriedOnce' | 'mayWait'>,
   failures: SourceFailure[],
 ): Promise<IngestedNar> {
   const { key, destination, signal, transfer } = work

@@ -98,7 +98,7 @@ export function createSuspects(clock: Clock): Suspects {
 }
 
 /** Codes of failures before the first byte. */
-const unbegun = new Set(['absent', 'connect', 'status'])
+const unbegun = new Set(['absent', 'connect', 'status', 'outpaced'])
 
 function mayHaveBegun({ code }: SourceFailure): boolean {
   return !unbegun.has(code)

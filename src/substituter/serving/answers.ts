@@ -16,7 +16,8 @@ export type NoClaim = {
 export type NarinfoAnswer =
   | {
       readonly kind: 'found'
-      readonly body: Buffer
+      /** Its text. */
+      readonly body: string
       /** The store path's base name. */
       readonly path: string
       readonly upstream: string

@@ -24,7 +24,7 @@ export type NarinfoSource = {
 }
 
 /** The same, ready to be given again. */
-export type KnownNarinfo = NarinfoSource & { readonly policy: Policy; readonly body: Buffer }
+export type KnownNarinfo = NarinfoSource & { readonly policy: Policy; readonly body: string }
 
 /** The narinfos that were answered lately. One that was made under another policy is never given. */
 export type KnownNarinfos = {
@@ -72,7 +72,7 @@ export function createKnownNarinfos(deps: Deps): KnownNarinfos {
       const signing = { ...deps.signing(), maySign }
       const { narinfo } = answer.verdict
       const file = namedFile(deps.encoding(), narinfo, stored)
-      const body = Buffer.from(renderNarinfo(answer.verdict, deps.storeDir, signing, file))
+      const body = renderNarinfo(answer.verdict, deps.storeDir, signing, file)
       return { ...source, policy, body }
     },
     remember(entry) {

@@ -13,7 +13,7 @@ import { describeRefusal } from './proxy-tunnel.ts'
 import type { Proxy } from './proxy.ts'
 import { tlsFailure } from './tls-failure.ts'
 import { inTime } from '../in-time.ts'
-import { asUpstreamError } from '../upstream-failure.ts'
+import { asUpstreamError, elsewhere } from '../upstream-failure.ts'
 import type { UpstreamOptions } from '../upstream-options.ts'
 import { resolveRedirect } from '../url-rules.ts'
 
@@ -77,7 +77,8 @@ export function createHttpClient(
         const route = routes.to(at, { isOwn })
         const headers = { ...question.headers, ...(await question.authorize?.(at)) }
         const asked = { ...question, url: at, headers }
-        const response = await request(route, asked, sent, options.userAgent)
+        const pending = request(route, asked, sent, options.userAgent)
+        const response = await (redirects === 0 ? pending : pending.catch(rethrowElsewhere))
         const location = redirectOf(response)
         const shown = shownKeys(options, sent, { isOwn, root })
         if (location === null) return await unlessRefused(options, response, route, shown)
@@ -90,6 +91,11 @@ export function createHttpClient(
     },
     close: () => routes.close(),
   }
+}
+
+/** Who refuses where a redirect leads is not the upstream itself. */
+function rethrowElsewhere(error: unknown): never {
+  throw elsewhere(error)
 }
 
 const nothing: SentCredentials = { headers: {}, keys: [] }

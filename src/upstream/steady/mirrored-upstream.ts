@@ -1,4 +1,5 @@
 import { type Upstream, type UpstreamBody, UpstreamError } from '../../ports/upstream.ts'
+import { elsewhere } from '../upstream-failure.ts'
 import { askInTurn, type Said } from './ask-in-turn.ts'
 import { createHedge } from './hedging.ts'
 import { RootHealth } from './root-health.ts'
@@ -88,7 +89,7 @@ async function askRoots<Answer>(
   const failed = absentFor === 'all' ? all.find(mayHaveIt) : undefined
   const told = all.find(isFound) ?? failed ?? all.find(({ root }) => root === primary)
   if (told?.kind === 'answered') return told.answer
-  throw told?.error
+  throw elsewhere(told?.error)
 }
 
 /** Whether a root that failed may have it: where its address leads out of the root, it was not even asked. */
