@@ -7,6 +7,7 @@ import type {
   NarSource,
   SourceFailure,
 } from '../ports/nar-ingest.ts'
+import type { UpstreamBody } from '../ports/upstream.ts'
 import { type AskedSource, askedSource } from './asked-source.ts'
 import { assertDecodable, decodeNar } from './decode-nar.ts'
 import { createEncoder } from './encoders.ts'
@@ -37,6 +38,9 @@ export type FailedTry = {
 }
 
 const notAgain = { retryAfterMs: null, isRenewed: false, isRefused: false } as const
+
+/** What breaks a try off: all of it came, or it is to be asked anew. */
+type Ends = { readonly leaving: AbortController; readonly renewing: AbortController }
 
 /** What a NAR comes by: how sources are opened, who joins, and who is told. */
 export type FileDeps = {
@@ -87,57 +91,34 @@ export class IngestedFile implements Disposable {
     owner: AbortSignal,
     { hasOthers }: Pick<Try, 'hasOthers'>,
   ): Promise<FailedTry | null> {
-    const { upstream } = source
-    const leaving = new AbortController()
-    const renewing = new AbortController()
-    const signal = AbortSignal.any([owner, leaving.signal, renewing.signal])
+    const ends = { leaving: new AbortController(), renewing: new AbortController() }
+    const signal = AbortSignal.any([owner, ends.leaving.signal, ends.renewing.signal])
     let asked: AskedSource | null = null
     try {
       assertDecodable(source.compression)
       // What cannot be made is not asked for.
       if (!this.#isKept(source)) this.#recoding ??= await this.#createRecoding()
-      // Whoever goes on with a NAR of which all came has to show that it is the same.
-      const wasFull = this.#recoding !== null && this.#verifier?.isFull === true
       asked = askedSource(source, this.#events)
       const opened = await this.#open(source, signal)
       if (opened === null) {
         asked.ended('absent')
-        return { ...notAgain, failure: absentSource(upstream) }
+        return { ...notAgain, failure: absentSource(source.upstream) }
       }
       asked.began()
       const pace = new Pace()
-      this.#renewals.watch({ pace, renewing, hasOthers, isUnseen: () => !this.isBegun })
-      const whole = untilComplete(
-        opened,
-        () => !wasFull && this.#isComplete(source),
-        () => {
-          leaving.abort()
-        },
-      )
-      const body = sourceBody(source, whole, this.#job.narSize, { pace, events: this.#events })
-      await this.#take(source, body, leaving.signal)
+      const isUnseen = (): boolean => !this.isBegun
+      this.#renewals.watch({ pace, renewing: ends.renewing, hasOthers, isUnseen })
+      const whole = this.#untilComplete(source, opened, ends.leaving)
+      const { narSize } = this.#job
+      const body = sourceBody(source, whole, { narSize, pace, events: this.#events })
+      await this.#take(source, body, ends.leaving.signal)
       asked.ended('found')
       return null
     } catch (thrown) {
       owner.throwIfAborted()
-      // Decoders and encoders throw it on as their own.
-      if (this.#file.failure !== null) throw this.#file.failure
-      const isRenewed = renewing.signal.aborted
-      const error = isRenewed
-        ? (renewing.signal.reason as Error)
-        : leaving.signal.aborted
-          ? withoutEnd(thrown)
-          : thrown
-      const failure = sourceFailure(upstream, error)
-      asked?.ended(isRenewed ? 'found' : 'error')
-      // What was handed out of a large NAR is not given up for a slump.
-      const isSlump = failure.code === 'too-slow' && this.isBegun
-      return {
-        failure,
-        retryAfterMs: isSlump ? 0 : retryAfterMs(error),
-        isRenewed,
-        isRefused: isRefusal(error),
-      }
+      const failed = this.#failedTry(source, thrown, ends)
+      asked?.ended(failed.isRenewed ? 'found' : 'error')
+      return failed
     }
   }
 
@@ -165,6 +146,37 @@ export class IngestedFile implements Disposable {
   [Symbol.dispose](): void {
     this.#recoding?.[Symbol.dispose]()
     this.#keeping?.[Symbol.dispose]()
+  }
+
+  /** What a source gives, as far as anything of it is wanted. */
+  #untilComplete(
+    source: NarSource,
+    opened: UpstreamBody,
+    leaving: AbortController,
+  ): AsyncGenerator<Uint8Array> {
+    // Whoever goes on with a NAR of which all came has to show that it is the same.
+    const wasFull = this.#recoding !== null && this.#verifier?.isFull === true
+    return untilComplete(
+      opened,
+      () => !wasFull && this.#isComplete(source),
+      () => {
+        leaving.abort()
+      },
+    )
+  }
+
+  /** What came of a try that threw; throws on what is no source's failure. */
+  #failedTry({ upstream }: NarSource, thrown: unknown, { leaving, renewing }: Ends): FailedTry {
+    // Decoders and encoders throw it on as their own.
+    if (this.#file.failure !== null) throw this.#file.failure
+    const isRenewed = renewing.signal.aborted
+    const left = leaving.signal.aborted ? withoutEnd(thrown) : thrown
+    const error: unknown = isRenewed ? renewing.signal.reason : left
+    const failure = sourceFailure(upstream, error)
+    // What was handed out of a large NAR is not given up for a slump.
+    const isSlump = failure.code === 'too-slow' && this.isBegun
+    const afterMs = isSlump ? 0 : retryAfterMs(error)
+    return { failure, retryAfterMs: afterMs, isRenewed, isRefused: isRefusal(error) }
   }
 
   #take(source: NarSource, body: AsyncIterable<Uint8Array>, left: AbortSignal): Promise<void> {

@@ -60,23 +60,23 @@ async function ingestWritten(
     const tried = await goThrough({ ...job, sources }, events, asking)
     if (tried.kind === 'ended') return tried.outcome
     waiting = [...waiting, ...tried.again].filter(({ source }) => file.mayAsk(source))
-    if (job.isTriedOnce === true) return failed
+    if (job.isTriedOnce === true) return noNar
     const next = nextRound(waiting, rounds, deps.timing.random)
     sources = next?.sources.filter(({ upstream }) => budget.spend(upstream)) ?? []
     waiting = next?.later ?? []
     if (next === null || sources.length + waiting.length === 0) break
     await deps.timing.pause(next.pauseMs, signal)
   }
-  if (job.mayWait === false) return failed
+  if (job.mayWait === false) return noNar
   const quiet = withoutRefusals(events)
   const tryAgain = async (sources: readonly NarSource[]): Promise<IngestOutcome | null> => {
     const tried = await goThrough({ sources }, quiet, asking)
     return tried.kind === 'ended' ? tried.outcome : null
   }
-  return (await waitOut(deps, refused, tryAgain, signal)) ?? failed
+  return (await waitOut(deps, refused, tryAgain, signal)) ?? noNar
 }
 
-const failed: IngestOutcome = { kind: 'failed' }
+const noNar: IngestOutcome = { kind: 'failed' }
 
 /** That a host refuses was told when it did so first. */
 function withoutRefusals(events: IngestEvents): IngestEvents {
@@ -122,7 +122,7 @@ async function goThrough(
     // Where it was left for those who joined it has not failed.
     const isQuiet = isAskedAnew && failure.code === 'too-slow' && !file.isBegun
     if (!isQuiet) events.sourceFailed(failure)
-    if (!canGoOn) return { kind: 'ended', outcome: { kind: 'failed' } }
+    if (!canGoOn) return { kind: 'ended', outcome: noNar }
     if (isAskedAnew) {
       renewed.add(source)
       left.push(source)

@@ -7,12 +7,17 @@ import { isWebPage } from './web-page.ts'
 /** What came is told in pieces of this size: who looks on sees a large NAR move, and small ones cost one message. */
 const toldBytes = 256 * 1024
 
+export type BodyDeps = {
+  readonly narSize: number
+  readonly pace: Pace
+  readonly events: Pick<IngestEvents, 'fetched'>
+}
+
 /** A source's file on its way in: bounded by what a NAR of `narSize` bytes may need, not too slow, and counted where it came from afar. */
 export async function* sourceBody(
   { upstream, file, compression }: NarSource,
   body: UpstreamBody,
-  narSize: number,
-  { pace, events }: { readonly pace: Pace; readonly events: Pick<IngestEvents, 'fetched'> },
+  { narSize, pace, events }: BodyDeps,
 ): AsyncGenerator<Uint8Array> {
   let told = 0
   const tell = (): void => {

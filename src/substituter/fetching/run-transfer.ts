@@ -61,11 +61,8 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
         deps.sources.succeeded(outcome.upstream)
         return await complete(deps, work, first, outcome)
       }
-      const unreachable = failures.filter(({ kind }) => kind === 'unreachable')
-      const isLateComing = tries === 1 && !mayWait
-      for (const { upstream, code } of unreachable) {
-        if (isTriedOnce || (isLateComing && code === 'connect')) tried.delete(upstream)
-      }
+      const isFirst = tries === 1
+      for (const upstream of triedAgain(failures, { ...asked, isFirst })) tried.delete(upstream)
       isSkipped ||= sources.length < answers.length
       const wasWrong = failures.some(({ kind }) => kind === 'corrupt')
       if (transfer.released > 0 && wasWrong) deps.suspects.noteBroken(key)
@@ -79,6 +76,20 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
   transfer.fail(failureOf(failures, isSkipped, inquiry))
   refuteWrong(deps, work, failures)
   return null
+}
+
+/** Whose turn comes once more: those before whom others were held back, and hosts that may be waited for once all have answered. */
+function triedAgain(
+  failures: readonly SourceFailure[],
+  asked: { readonly isFirst: boolean; readonly isTriedOnce: boolean; readonly mayWait: boolean },
+): readonly string[] {
+  const { isFirst, isTriedOnce, mayWait } = asked
+  const isAgain = ({ code }: SourceFailure): boolean =>
+    isTriedOnce || (isFirst && !mayWait && code === 'connect')
+  return failures
+    .filter(({ kind }) => kind === 'unreachable')
+    .filter(isAgain)
+    .map(({ upstream }) => upstream)
 }
 
 function patienceFor({ nar }: RunDeps, { verdict: { narinfo } }: TrustedAnswer): Patience {
