@@ -10,9 +10,9 @@ export type Patience = { readonly times: number; readonly pauseMs: number }
 
 /**
  * A small NAR is soon fetched again, and its connection may have been cut where nobody saw it: whoever tries five times gets it once its
- * source is right again.
+ * source is right again: at the latest with the third try, which Nix makes 0.75 to 1 s after the first.
  */
-export const lenient: Patience = { times: 3, pauseMs: 1000 }
+export const lenient: Patience = { times: 3, pauseMs: 700 }
 
 /** Clients try five times within seconds, for which a large NAR is not fetched each time: the pause grows with it, up to 20 s. */
 export function strict(narBytes: number): Patience {
