@@ -8,10 +8,9 @@
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { startWeir, type WeirProcess } from '../test/lab/weir-process.ts'
-import { cpuSecondsOf } from './cpu-time.ts'
 import { median } from './median.ts'
-import { runLoad } from './narinfo/load.ts'
 import { startMadeNarinfos } from './narinfo/made-narinfos.ts'
+import { askAll, measure, type Sample } from './narinfo/measure.ts'
 import { formatTable } from './table.ts'
 
 const { values } = parseArgs({
@@ -23,7 +22,6 @@ const { values } = parseArgs({
   },
 })
 const paths = 5000
-const connections = 25
 const scrapes = 20
 /** Of each process in a round; the first one warms it up. */
 const turns = 4
@@ -32,38 +30,16 @@ const scrapeGoalMs = 20
 
 await using upstream = await startMadeNarinfos(paths)
 
-type Sample = {
-  readonly narinfosPerSecond: number
-  readonly cpuMicroseconds: number
-}
-
 async function start(metrics: boolean): Promise<WeirProcess> {
   const upstreams = [{ name: 'made', url: upstream.url, keys: [upstream.publicKey] }]
   const extra = { log: { level: 'info', format: 'json' }, server: { metrics } }
   const weir = await startWeir({ config: { upstreams, extra } })
-  for (let first = 0; first < paths; first += 100) {
-    const some = upstream.hashes.slice(first, first + 100)
-    await Promise.all(some.map((hash) => askNarinfo(weir, hash)))
-  }
+  await askAll(weir, upstream.hashes)
   return weir
 }
 
-async function askNarinfo(weir: WeirProcess, hash: string): Promise<void> {
-  const response = await fetch(`${weir.url}/${hash}.narinfo`)
-  await response.bytes()
-  if (!response.ok) throw new Error(`${hash}: ${response.status}`)
-}
-
-async function measure({ url, pid }: WeirProcess): Promise<Sample> {
-  const before = await cpuSecondsOf(pid)
-  const seconds = Number(values.seconds)
-  const load = await runLoad({ url, hashes: upstream.hashes, connections, seconds })
-  const cpuSeconds = (await cpuSecondsOf(pid)) - before
-  return {
-    narinfosPerSecond: load.answers / load.seconds,
-    cpuMicroseconds: (cpuSeconds / load.answers) * 1e6,
-  }
-}
+const measureOne = (weir: WeirProcess): Promise<Sample> =>
+  measure(weir, upstream.hashes, Number(values.seconds))
 
 type Scrape = { readonly ms: number; readonly series: number }
 
@@ -89,7 +65,7 @@ async function runRound(round: number): Promise<Round> {
   const [measuring, plain] = isFirst ? [one, other] : [other, one]
   const samples: (readonly [Sample, Sample])[] = []
   for (let turn = 0; turn < turns; turn += 1) {
-    const both = [await measure(measuring), await measure(plain)] as const
+    const both = [await measureOne(measuring), await measureOne(plain)] as const
     if (turn > 0) samples.push(both)
   }
   return {

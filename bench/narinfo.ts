@@ -6,10 +6,9 @@
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { startWeir } from '../test/lab/weir-process.ts'
-import { cpuSecondsOf } from './cpu-time.ts'
 import { median } from './median.ts'
-import { runLoad } from './narinfo/load.ts'
 import { startMadeNarinfos } from './narinfo/made-narinfos.ts'
+import { askAll, measure, type Sample } from './narinfo/measure.ts'
 import { startNginx } from './nginx.ts'
 import { formatTable } from './table.ts'
 
@@ -20,11 +19,9 @@ const { values } = parseArgs({
     json: { type: 'string' },
   },
 })
-const paths = 5000
-const connections = 25
 const goal = 1.0
 
-await using upstream = await startMadeNarinfos(paths)
+await using upstream = await startMadeNarinfos(5000)
 const { hashes } = upstream
 const upstreamPort = Number(new URL(upstream.url).port)
 await using nginx = await startNginx({ kind: 'cache', upstreamPort, workers: 1 })
@@ -32,40 +29,19 @@ const upstreams = [{ name: 'made', url: upstream.url, keys: [upstream.publicKey]
 const extra = { log: { level: 'info', format: 'json' } }
 await using weir = await startWeir({ config: { upstreams, extra } })
 
-type Proxy = { readonly name: string; readonly url: string; readonly pid: number }
-type Sample = { readonly narinfosPerSecond: number; readonly cpuMicroseconds: number }
-
-const proxies: readonly Proxy[] = [
+const proxies = [
   { name: 'nginx', ...nginx },
   { name: 'weir', ...weir },
 ]
 
-async function warm({ url }: Proxy): Promise<void> {
-  for (let first = 0; first < paths; first += 100) {
-    const some = hashes.slice(first, first + 100)
-    const answers = await Promise.all(some.map((hash) => fetch(`${url}/${hash}.narinfo`)))
-    for (const answer of answers) await answer.bytes()
-  }
-}
-
-async function measure({ url, pid }: Proxy, seconds: number): Promise<Sample> {
-  const before = await cpuSecondsOf(pid)
-  const load = await runLoad({ url, hashes, connections, seconds })
-  const cpuSeconds = (await cpuSecondsOf(pid)) - before
-  return {
-    narinfosPerSecond: load.answers / load.seconds,
-    cpuMicroseconds: (cpuSeconds / load.answers) * 1e6,
-  }
-}
-
 const samples = new Map<string, Sample[]>(proxies.map(({ name }) => [name, []]))
 for (const proxy of proxies) {
-  await warm(proxy)
-  await measure(proxy, 1)
+  await askAll(proxy, hashes)
+  await measure(proxy, hashes, 1)
 }
 for (let round = 0; round < Number(values.rounds); round += 1) {
   for (const proxy of proxies) {
-    samples.get(proxy.name)?.push(await measure(proxy, Number(values.seconds)))
+    samples.get(proxy.name)?.push(await measure(proxy, hashes, Number(values.seconds)))
   }
 }
 

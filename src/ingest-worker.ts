@@ -9,7 +9,7 @@ import { createOutages } from './ingest/outages.ts'
 import { createRetryBudget } from './ingest/retry-budget.ts'
 import { createStoredWork } from './ingest/stored-work.ts'
 import type { WorkerReport, WorkerRequest, WorkerSetup } from './ingest/worker-messages.ts'
-import type { Demand, IngestEvents } from './ports/nar-ingest.ts'
+import { createJoins, type IngestEvents, type Joins } from './ports/nar-ingest.ts'
 import type { Upstream } from './ports/upstream.ts'
 import { openUpstream } from './upstream/open-upstream.ts'
 import { realTiming } from './upstream/timing.ts'
@@ -22,8 +22,7 @@ let byName = connect(workerData as WorkerSetup)
 type Running = {
   readonly abort: AbortController
   readonly untaken: (() => void)[]
-  /** Who listens for those who join. */
-  readonly joins: Set<() => void>
+  readonly joins: Joins
 }
 const running = new Map<number, Running>()
 
@@ -51,19 +50,10 @@ function configure(setup: WorkerSetup): void {
   for (const upstream of before.values()) void upstream.close()
 }
 
-function demandOf(joins: Running['joins']): Demand {
-  return {
-    onJoined(act) {
-      joins.add(act)
-      return () => joins.delete(act)
-    },
-  }
-}
-
 async function start({ id, job }: Extract<WorkerRequest, { kind: 'start' }>): Promise<void> {
   const abort = new AbortController()
   const untaken: Running['untaken'] = []
-  const joins: Running['joins'] = new Set()
+  const joins = createJoins()
   running.set(id, { abort, untaken, joins })
   const events: IngestEvents = {
     released: (bytes, etag) => {
@@ -89,7 +79,7 @@ async function start({ id, job }: Extract<WorkerRequest, { kind: 'start' }>): Pr
     },
   }
   try {
-    const outcome = await ingest(job, deps, events, abort.signal, demandOf(joins))
+    const outcome = await ingest(job, deps, events, abort.signal, joins)
     report({ kind: 'done', id, outcome })
   } catch (error) {
     report({ kind: 'error', id, error })
@@ -113,7 +103,7 @@ port.on('message', (message: WorkerRequest) => {
       storedWork.more(message.id)
       return
     case 'joined':
-      for (const join of running.get(message.id)?.joins ?? []) join()
+      running.get(message.id)?.joins.joined()
       return
     case 'abort':
       running.get(message.id)?.abort.abort()

@@ -11,36 +11,27 @@ import type { UpstreamBody } from '../ports/upstream.ts'
 import { type AskedSource, askedSource } from './asked-source.ts'
 import { assertDecodable, decodeNar } from './decode-nar.ts'
 import { createEncoder } from './encoders.ts'
-import { keepFrom, recode, withoutEnd } from './go-on.ts'
+import { absentTry, type Ends, type FailedTry, failedTry } from './failed-try.ts'
+import { keepFrom, recode } from './go-on.ts'
 import { keepCopied, keepVerified } from './keep-body.ts'
 import { KeepingFile } from './keeping-file.ts'
-import { NarVerifier } from './nar-verifier.ts'
+import { type NarPromise, NarVerifier } from './nar-verifier.ts'
 import type { NarSink } from './nar-sink.ts'
 import type { OpenSource } from './open-source.ts'
-import { isRefusal } from './outages.ts'
 import { Pace } from './pace.ts'
 import { Recoding } from './recoding.ts'
 import { keptEtag, madeEtag, uniqueEtag } from './representation.ts'
 import { sourceBody } from './source-body.ts'
-import type { Renewals, Try } from './renewals.ts'
-import { absentSource, retryAfterMs, sourceFailure } from './source-failure.ts'
+import type { Renewals } from './renewals.ts'
 import { untilComplete } from './until-complete.ts'
 
-/** A source that did not give the NAR. */
-export type FailedTry = {
-  readonly failure: SourceFailure
-  /** When it may be asked again; `null` says that it need not be. */
-  readonly retryAfterMs: number | null
-  /** It was left for those who joined: it is asked anew, after the others, and has not failed. */
-  readonly isRenewed: boolean
-  /** Its host refused the connection. */
-  readonly isRefused: boolean
+/** At what point a source is tried. */
+export type Turn = {
+  /** Whether others have not been asked yet. */
+  readonly hasOthers: boolean
+  /** Whether it was tried before, and refused. */
+  readonly isWaitedFor: boolean
 }
-
-const notAgain = { retryAfterMs: null, isRenewed: false, isRefused: false } as const
-
-/** What breaks a try off: all of it came, or it is to be asked anew. */
-type Ends = { readonly leaving: AbortController; readonly renewing: AbortController }
 
 /** What a NAR comes by: how sources are opened, who joins, and who is told. */
 export type FileDeps = {
@@ -85,13 +76,13 @@ export class IngestedFile implements Disposable {
     return this.#keeping?.isSameFile(source) === true
   }
 
-  /** `hasOthers` says whether more sources have not been asked yet. `null` where the source gave the promised NAR. */
+  /** `null` where the source gave the promised NAR. */
   async tryOne(
     source: NarSource,
     owner: AbortSignal,
-    { hasOthers }: Pick<Try, 'hasOthers'>,
+    { hasOthers, isWaitedFor }: Turn,
   ): Promise<FailedTry | null> {
-    const ends = { leaving: new AbortController(), renewing: new AbortController() }
+    const ends: Ends = { leaving: new AbortController(), renewing: new AbortController() }
     const signal = AbortSignal.any([owner, ends.leaving.signal, ends.renewing.signal])
     let asked: AskedSource | null = null
     try {
@@ -102,7 +93,7 @@ export class IngestedFile implements Disposable {
       const opened = await this.#open(source, signal)
       if (opened === null) {
         asked.ended('absent')
-        return { ...notAgain, failure: absentSource(source.upstream) }
+        return absentTry(source.upstream)
       }
       asked.began()
       const pace = new Pace()
@@ -116,8 +107,11 @@ export class IngestedFile implements Disposable {
       return null
     } catch (thrown) {
       owner.throwIfAborted()
-      const failed = this.#failedTry(source, thrown, ends)
-      asked?.ended(failed.isRenewed ? 'found' : 'error')
+      // Decoders and encoders throw it on as their own.
+      if (this.#file.failure !== null) throw this.#file.failure
+      const failed = failedTry(source.upstream, thrown, ends, this)
+      // Who is waited for was told of when its host refused first.
+      if (!(isWaitedFor && failed.isRefused)) asked?.ended(failed.isRenewed ? 'found' : 'error')
       return failed
     }
   }
@@ -163,20 +157,6 @@ export class IngestedFile implements Disposable {
         leaving.abort()
       },
     )
-  }
-
-  /** What came of a try that threw; throws on what is no source's failure. */
-  #failedTry({ upstream }: NarSource, thrown: unknown, { leaving, renewing }: Ends): FailedTry {
-    // Decoders and encoders throw it on as their own.
-    if (this.#file.failure !== null) throw this.#file.failure
-    const isRenewed = renewing.signal.aborted
-    const left = leaving.signal.aborted ? withoutEnd(thrown) : thrown
-    const error: unknown = isRenewed ? renewing.signal.reason : left
-    const failure = sourceFailure(upstream, error)
-    // What was handed out of a large NAR is not given up for a slump.
-    const isSlump = failure.code === 'too-slow' && this.isBegun
-    const afterMs = isSlump ? 0 : retryAfterMs(error)
-    return { failure, retryAfterMs: afterMs, isRenewed, isRefused: isRefusal(error) }
   }
 
   #take(source: NarSource, body: AsyncIterable<Uint8Array>, left: AbortSignal): Promise<void> {
@@ -244,11 +224,7 @@ export class IngestedFile implements Disposable {
   }
 
   #createVerifier(): NarVerifier {
-    const { storePathHash, narSize } = this.#job
-    const narHash = parseHash(this.#job.narHash)
-    if (narHash === null) throw new TypeError('an ingest job has a NarHash')
-    const ca = this.#job.ca === null ? null : parseContentAddress(this.#job.ca)
-    this.#verifier = new NarVerifier({ storePathHash, narHash, narSize, ca })
+    this.#verifier = new NarVerifier(promiseOf(this.#job))
     return this.#verifier
   }
 
@@ -257,4 +233,11 @@ export class IngestedFile implements Disposable {
     this.#released = bytes
     this.#events.released(bytes, this.#etag)
   }
+}
+
+function promiseOf({ storePathHash, narSize, ...job }: IngestJob): NarPromise {
+  const narHash = parseHash(job.narHash)
+  if (narHash === null) throw new TypeError('an ingest job has a NarHash')
+  const ca = job.ca === null ? null : parseContentAddress(job.ca)
+  return { storePathHash, narHash, narSize, ca }
 }

@@ -7,7 +7,8 @@ import {
   noDemand,
 } from '../ports/nar-ingest.ts'
 import type { Timing } from '../upstream/timing.ts'
-import { type FailedTry, IngestedFile } from './ingested-file.ts'
+import type { FailedTry } from './failed-try.ts'
+import { IngestedFile, type Turn } from './ingested-file.ts'
 import { type NarSink, UnwrittenError } from './nar-sink.ts'
 import { nextRound, type Waiting } from './next-round.ts'
 import type { OpenSource } from './open-source.ts'
@@ -57,7 +58,7 @@ async function ingestWritten(
   let sources = job.sources
   for (const { upstream } of sources) budget.earn(upstream)
   for (let rounds = 1; ; rounds += 1) {
-    const tried = await goThrough({ ...job, sources }, events, asking)
+    const tried = await goThrough({ ...job, sources, isWaitedFor: false }, events, asking)
     if (tried.kind === 'ended') return tried.outcome
     waiting = [...waiting, ...tried.again].filter(({ source }) => file.mayAsk(source))
     if (job.isTriedOnce === true) return noNar
@@ -68,9 +69,8 @@ async function ingestWritten(
     await deps.timing.pause(next.pauseMs, signal)
   }
   if (job.mayWait === false) return noNar
-  const quiet = withoutRefusals(events)
   const tryAgain = async (sources: readonly NarSource[]): Promise<IngestOutcome | null> => {
-    const tried = await goThrough({ sources }, quiet, asking)
+    const tried = await goThrough({ sources, isWaitedFor: true }, events, asking)
     return tried.kind === 'ended' ? tried.outcome : null
   }
   return (await waitOut(deps, refused, tryAgain, signal)) ?? noNar
@@ -78,19 +78,11 @@ async function ingestWritten(
 
 const noNar: IngestOutcome = { kind: 'failed' }
 
-/** That a host refuses was told when it did so first. */
-function withoutRefusals(events: IngestEvents): IngestEvents {
-  return {
-    ...events,
-    sourceFailed: (failure) => {
-      if (failure.code !== 'connect') events.sourceFailed(failure)
-    },
-  }
-}
-
 type Tried =
   | { readonly kind: 'ended'; readonly outcome: IngestOutcome }
   | { readonly kind: 'failed'; readonly again: readonly Waiting<NarSource>[] }
+
+type Round = Pick<IngestJob, 'sources' | 'isTriedOnce'> & Pick<Turn, 'isWaitedFor'>
 
 type Asking = {
   readonly file: IngestedFile
@@ -101,7 +93,7 @@ type Asking = {
 
 /** Tries the sources, one after another; `again` are those that may be asked once more. */
 async function goThrough(
-  { sources, isTriedOnce = false }: Pick<IngestJob, 'sources' | 'isTriedOnce'>,
+  { sources, isTriedOnce = false, isWaitedFor }: Round,
   events: IngestEvents,
   { file, signal, ...noting }: Asking,
 ): Promise<Tried> {
@@ -113,15 +105,15 @@ async function goThrough(
     if (!file.mayAsk(source)) continue
     const others = left.filter((one) => !renewed.has(one) && file.mayAsk(one))
     const hasOthers = isTriedOnce || others.length > 0
-    const failed = await file.tryOne(source, signal, { hasOthers })
+    const failed = await file.tryOne(source, signal, { hasOthers, isWaitedFor })
     noteRefusal(noting, source, failed)
     if (failed === null) return { kind: 'ended', outcome: file.outcome(source.upstream) }
-    const { failure, retryAfterMs, isRenewed } = failed
+    const { failure, retryAfterMs, isRenewed, isRefused } = failed
     const canGoOn = file.canGoOn(failure)
     const isAskedAnew = isRenewed && canGoOn && (!isTriedOnce || others.length > 0)
-    // Where it was left for those who joined it has not failed.
-    const isQuiet = isAskedAnew && failure.code === 'too-slow' && !file.isBegun
-    if (!isQuiet) events.sourceFailed(failure)
+    // Where it was left for those who joined it has not failed; that its host refuses was told when it did so first.
+    const isLeft = isAskedAnew && failure.code === 'too-slow' && !file.isBegun
+    if (!isLeft && !(isWaitedFor && isRefused)) events.sourceFailed(failure)
     if (!canGoOn) return { kind: 'ended', outcome: noNar }
     if (isAskedAnew) {
       renewed.add(source)

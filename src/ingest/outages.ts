@@ -1,6 +1,3 @@
-import { UpstreamError } from '../ports/upstream.ts'
-import { causes, codeOf } from '../upstream/upstream-failure.ts'
-
 /** Which hosts refuse connections, and since when. */
 export type Outages = {
   /** A host refused one: until when it is worth waiting for, in milliseconds of `nowMs`. */
@@ -53,12 +50,4 @@ export const noPatience: Outages = {
   ended: () => undefined,
   enter: () => null,
   nowMs: () => 0,
-}
-
-/** Whether an upstream's own host is there, and nothing listens: as where its server is being started anew. */
-export function isRefusal(error: unknown): boolean {
-  if (!(error instanceof UpstreamError) || error.code !== 'connect') return false
-  // What an error of Weir's own is the cause of was a proxy's, a mirror's or a redirect's: others were asked on the way.
-  if (error.cause instanceof UpstreamError) return false
-  return [...causes(error)].some((cause) => codeOf(cause) === 'ECONNREFUSED')
 }

@@ -1,3 +1,4 @@
+import { RecentBytes } from '../policy/recent-bytes.ts'
 import { UpstreamError } from '../ports/upstream.ts'
 
 /** A source that stays below this rate is too slow: it would hold a transfer's place for ever. */
@@ -19,9 +20,8 @@ export class Pace {
   readonly #startedAt: number
   #heldMs = 0
   #heldSince: number | null = null
-  /** Bytes of each of the last seconds, the one that runs besides. */
-  readonly #recent = new Float64Array(slowSeconds + 1)
-  #second = 0
+  /** The second that runs counts besides. */
+  readonly #recent = new RecentBytes(slowSeconds + 1)
   #bytes = 0
   #slowSinceMs: number | null = null
   #isOver = false
@@ -47,10 +47,8 @@ export class Pace {
   }
 
   came(bytes: number): void {
-    this.#moveOn()
     this.#bytes += bytes
-    const index = this.#second % this.#recent.length
-    this.#recent[index] = (this.#recent[index] ?? 0) + bytes
+    this.#recent.add(bytes, this.ms)
     this.#slowSinceMs = this.isSlowFor(slowSeconds) ? (this.#slowSinceMs ?? this.ms) : null
   }
 
@@ -71,20 +69,7 @@ export class Pace {
 
   /** Whether it has been too slow for so many seconds, up to `slowSeconds`; not while what came is not taken. */
   isSlowFor(seconds: number): boolean {
-    if (this.#isOver || this.#heldSince !== null) return false
-    this.#moveOn()
-    if (this.#second < seconds) return false
-    let bytes = 0
-    for (let ago = 0; ago <= seconds; ago += 1) {
-      bytes += this.#recent[(this.#second - ago) % this.#recent.length] ?? 0
-    }
-    return bytes < seconds * minBytesPerSecond
-  }
-
-  #moveOn(): void {
-    const second = Math.floor(this.ms / 1000)
-    const from = Math.max(this.#second + 1, second - slowSeconds)
-    for (let next = from; next <= second; next += 1) this.#recent[next % this.#recent.length] = 0
-    this.#second = second
+    if (this.#isOver || this.#heldSince !== null || this.ms < seconds * 1000) return false
+    return this.#recent.of(seconds + 1, this.ms) < seconds * minBytesPerSecond
   }
 }

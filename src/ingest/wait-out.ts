@@ -1,3 +1,4 @@
+import { type Backoff, fullJitterMs } from '../policy/full-jitter.ts'
 import type { NarSource } from '../ports/nar-ingest.ts'
 import type { Timing } from '../upstream/timing.ts'
 import type { Outages } from './outages.ts'
@@ -5,8 +6,8 @@ import type { Outages } from './outages.ts'
 /** The sources whose hosts refused connections at their last try, and until when they are worth waiting for. */
 export type RefusedSources = Map<NarSource, number>
 
-/** From the least to the most between two tries. */
-const pauseMs = { least: 100, most: 300 } as const
+/** A refusal costs a host nothing: the pause need not grow. */
+const backoff: Backoff = { baseMs: 400, capMs: 400 }
 
 /**
  * Waits for those who refused a moment ago, by trying them again and again: whatever `tryAgain` returns that is not `null`, else `null`
@@ -24,7 +25,7 @@ export async function waitOut<Outcome>(
     const isWorthIt = ([, untilMs]: readonly [NarSource, number]) => outages.nowMs() < untilMs
     const sources = [...refused].filter(isWorthIt).map(([source]) => source)
     if (sources.length === 0) return null
-    await timing.pause(pauseMs.least + timing.random() * (pauseMs.most - pauseMs.least), signal)
+    await timing.pause(fullJitterMs(1, backoff, timing.random), signal)
     const outcome = await tryAgain(sources)
     if (outcome !== null) return outcome
   }

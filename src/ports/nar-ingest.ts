@@ -101,6 +101,22 @@ export type Demand = {
   onJoined(act: () => void): () => void
 }
 
+/** The same, for whoever knows of them. */
+export type Joins = Demand & { joined(): void }
+
+export function createJoins(): Joins {
+  const acts = new Set<() => void>()
+  return {
+    onJoined(act) {
+      acts.add(act)
+      return () => acts.delete(act)
+    },
+    joined() {
+      for (const act of acts) act()
+    },
+  }
+}
+
 /** Nobody comes to a NAR on its way. */
 export const noDemand: Demand = { onJoined: () => () => undefined }
 

@@ -38,16 +38,23 @@ export class UpstreamError extends Error {
   readonly status: number | null
   /** How long it asks not to be asked (`Retry-After`), in milliseconds; `null` where it does not say. */
   readonly retryAfterMs: number | null
+  /** Whether its own host is there and refused the connection, as where its server is being started anew. */
+  readonly isRefusal: boolean
 
   constructor(
     code: UpstreamErrorCode,
     message: string,
-    options?: ErrorOptions & { readonly status?: number; readonly retryAfterMs?: number | null },
+    options?: ErrorOptions & {
+      readonly status?: number
+      readonly retryAfterMs?: number | null
+      readonly isRefusal?: boolean
+    },
   ) {
     super(message, options)
     this.code = code
     this.status = options?.status ?? null
     this.retryAfterMs = options?.retryAfterMs ?? null
+    this.isRefusal = options?.isRefusal ?? false
   }
 }
 

@@ -29,15 +29,17 @@ export function asUpstreamError(error: unknown, signal?: AbortSignal): unknown {
     if (cause instanceof UpstreamError) return cause
     if (isTimeout(cause)) return new UpstreamError('timeout', 'no answer in time', { cause: error })
     const code = codes[codeOf(cause)]
-    if (code !== undefined) return new UpstreamError(code, messageOf(cause), { cause: error })
+    if (code === undefined) continue
+    const isRefusal = codeOf(cause) === 'ECONNREFUSED'
+    return new UpstreamError(code, messageOf(cause), { cause: error, isRefusal })
   }
   return new UpstreamError('reset', messageOf(error), { cause: error })
 }
 
-/** A host that could not be reached, told as one of several that were asked: it is no word on the upstream as a whole. */
+/** A host's refusal, told as that of one of several that were asked: it is no word on the upstream as a whole. */
 export function elsewhere(error: unknown): unknown {
-  if (!(error instanceof UpstreamError) || error.code !== 'connect') return error
-  return new UpstreamError('connect', error.message, { cause: error })
+  if (!(error instanceof UpstreamError) || !error.isRefusal) return error
+  return new UpstreamError(error.code, error.message, { cause: error })
 }
 
 function isTimeout(error: unknown): boolean {

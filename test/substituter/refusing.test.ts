@@ -48,8 +48,7 @@ for (const [what, answer, from] of [
       nar: () => {
         asked.resolve(undefined)
         if (isBack()) return bodyOf(one.nar)
-        const cause = Object.assign(new Error('ECONNREFUSED'), { code: 'ECONNREFUSED' })
-        throw new UpstreamError('connect', 'refused', { cause })
+        throw new UpstreamError('connect', 'refused', { isRefusal: true })
       },
     })
     const b = createFakeUpstream('b', {

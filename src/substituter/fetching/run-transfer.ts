@@ -61,8 +61,7 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
         deps.sources.succeeded(outcome.upstream)
         return await complete(deps, work, first, outcome)
       }
-      const isFirst = tries === 1
-      for (const upstream of triedAgain(failures, { ...asked, isFirst })) tried.delete(upstream)
+      if (tries === 1) for (const upstream of triedAgain(failures, asked)) tried.delete(upstream)
       isSkipped ||= sources.length < answers.length
       const wasWrong = failures.some(({ kind }) => kind === 'corrupt')
       if (transfer.released > 0 && wasWrong) deps.suspects.noteBroken(key)
@@ -78,17 +77,14 @@ export async function runTransfer(deps: RunDeps, work: TransferWork): Promise<Re
   return null
 }
 
-/** Whose turn comes once more: those before whom others were held back, and hosts that may be waited for once all have answered. */
+/** Whose turn comes once more after the first try: those before whom others were held back, and hosts that may be waited for once all have answered. */
 function triedAgain(
   failures: readonly SourceFailure[],
-  asked: { readonly isFirst: boolean; readonly isTriedOnce: boolean; readonly mayWait: boolean },
+  { isTriedOnce, mayWait }: { readonly isTriedOnce: boolean; readonly mayWait: boolean },
 ): readonly string[] {
-  const { isFirst, isTriedOnce, mayWait } = asked
-  const isAgain = ({ code }: SourceFailure): boolean =>
-    isTriedOnce || (isFirst && !mayWait && code === 'connect')
   return failures
     .filter(({ kind }) => kind === 'unreachable')
-    .filter(isAgain)
+    .filter(({ code }) => isTriedOnce || (!mayWait && code === 'connect'))
     .map(({ upstream }) => upstream)
 }
 
@@ -160,7 +156,7 @@ async function attempt(
   const { encoding, verifyFirstBytes, zstdLevel } = deps.nar()
   const releases = createReleases(deps, work)
   const outcome = await ingestInto(
-    { ingest: deps.ingest, key, destination, demand: transfer.progress, verifyFirstBytes },
+    { ingest: deps.ingest, key, destination, demand: transfer.progress.demand, verifyFirstBytes },
     {
       narSize: Number(narinfo.narSize),
       expectedBytes: expectedBytes(narinfo),

@@ -1,18 +1,17 @@
-import type { Demand } from '../../ports/nar-ingest.ts'
+import { RecentBytes } from '../../policy/recent-bytes.ts'
+import { createJoins, type Demand, type Joins } from '../../ports/nar-ingest.ts'
 
-/** So many spans of this length are what the rate is over. */
-const spanMs = 1000
-const spans = 5
+/** What the rate is over. */
+const rateSeconds = 5
 
 /** How far a NAR has come, how fast, and who waits for it or reads along. */
-export class TransferProgress implements Demand {
+export class TransferProgress {
   #upstream: string | null = null
   #fetchedBytes = 0
   #firstMs = 0
-  #span = 0
-  readonly #recent = new Float64Array(spans)
+  readonly #recent = new RecentBytes(rateSeconds)
   readonly #readers = new Map<string, number>()
-  readonly #joins = new Set<() => void>()
+  readonly #joins: Joins = createJoins()
 
   /** Who gives it; `null` before anything came. */
   get upstream(): string | null {
@@ -40,23 +39,20 @@ export class TransferProgress implements Demand {
     if (upstream !== this.#upstream) this.#fetchedBytes = 0
     this.#upstream = upstream
     this.#fetchedBytes += bytes
-    this.#moveTo(nowMs)
-    this.#recent[this.#span % spans] = (this.#recent[this.#span % spans] ?? 0) + bytes
+    this.#recent.add(bytes, nowMs)
   }
 
   /** Over the last seconds. */
   bytesPerSecond(nowMs: number): number {
     if (this.#upstream === null) return 0
-    this.#moveTo(nowMs)
-    const coveredMs = Math.min((spans - 1) * spanMs + (nowMs % spanMs), nowMs - this.#firstMs)
-    const bytes = this.#recent.reduce((sum, count) => sum + count, 0)
-    return (bytes * 1000) / Math.max(spanMs, coveredMs)
+    const coveredMs = Math.min((rateSeconds - 1) * 1000 + (nowMs % 1000), nowMs - this.#firstMs)
+    return (this.#recent.of(rateSeconds, nowMs) * 1000) / Math.max(1000, coveredMs)
   }
 
   /** Somebody waits for it, until the returned function is called. */
   joined(client: string): () => void {
     this.#readers.set(client, (this.#readers.get(client) ?? 0) + 1)
-    for (const join of this.#joins) join()
+    this.#joins.joined()
     let isHere = true
     return () => {
       if (!isHere) return
@@ -67,16 +63,8 @@ export class TransferProgress implements Demand {
     }
   }
 
-  onJoined(act: () => void): () => void {
-    this.#joins.add(act)
-    return () => this.#joins.delete(act)
-  }
-
-  #moveTo(nowMs: number): void {
-    const span = Math.floor(nowMs / spanMs)
-    if (span <= this.#span) return
-    const stale = Math.min(spans, span - this.#span)
-    for (let next = span - stale + 1; next <= span; next += 1) this.#recent[next % spans] = 0
-    this.#span = span
+  /** Those who wait, for whoever brings it. */
+  get demand(): Demand {
+    return this.#joins
   }
 }
